@@ -1,0 +1,47 @@
+"""The errors that cross a layer.
+
+    RealtimeError
+    +-- ClientError    the client's mistake: becomes an `error` event, the session lives on
+    +-- EngineError    a model or an endpoint failed: becomes the outcome of what it was asked for
+    +-- ConfigError    the operator's mistake: one line on stderr, exit status 2
+
+Anything else that escapes is our own bug: it is logged with its traceback and the socket is closed with 1011.
+"""
+
+from __future__ import annotations
+
+
+class RealtimeError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ClientError(RealtimeError):
+    """Raised when a client event can't be obeyed (PROTOCOL 6).
+
+    `param` is the dotted path of the offending field (`session.audio.input.format.rate`), `event_id` the client's own id of the event.
+    """
+
+    def __init__(self, code: str | None, message: str, *, param: str | None = None, event_id: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+        self.event_id = event_id
+
+
+class EngineError(RealtimeError):
+    """Raised by an engine that could not do what it was asked.
+
+    `type` and `code` are those of the OpenAI error object (`server_error`, `model_not_found`, ...); they reach the client as
+    `status_details.error` of the response, or as the error of a failed transcription.
+    """
+
+    def __init__(self, code: str, message: str, *, type: str = "server_error") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.type = type
+
+
+class ConfigError(RealtimeError):
+    """Raised when a setting can't be used; the text names the setting and says what it may be."""

@@ -1,0 +1,133 @@
+"""What the daemon asks of the models of the world, and the small structs that go to and fro.
+
+An engine implements one of these protocols. `Llm`, `Stt` and `Tts` are asynchronous and own whatever threads they need; `Vad` is
+blocking and cheap, the runner calls it from a worker thread. Every failure that an engine foresees is an `EngineError`; cancelling the
+task that awaits an engine abandons the work at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from realtime.wire.items import Item
+
+Float32 = NDArray[np.float32]
+"""Mono audio, shape `[samples]`, full scale +-1."""
+
+Int16 = NDArray[np.int16]
+"""Mono audio, shape `[samples]`, full scale +-32768."""
+
+EAR_RATE = 16_000
+"""Samples a second of all audio that `Stt` and `Vad` hear: what Whisper and Silero were trained on."""
+
+VAD_WINDOW = 512
+"""Samples (at `EAR_RATE`) that one score of a `Vad` covers: 32 ms."""
+
+
+class LlmRequest(Struct, frozen=True, kw_only=True):
+    """One answer wanted from a language model."""
+
+    instructions: str
+    """System prompt; empty for none."""
+    items: tuple[Item, ...]
+    """The conversation so far, oldest first; spoken items carry their transcripts."""
+    max_output_tokens: int | None = None
+    """None for no limit of ours."""
+    temperature: float | None = None
+    """None for the model's own default."""
+
+
+class TokenUsage(Struct, frozen=True):
+    """Tokens as the model counted them."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+
+
+class TextDelta(Struct, frozen=True):
+    """A piece of the answer's text, never empty."""
+
+    text: str
+
+
+class Finished(Struct, frozen=True):
+    """The answer is whole; the last event of a stream."""
+
+    reason: Literal["stop", "length", "content_filter"]
+    usage: TokenUsage | None = None
+    """None when the model did not say."""
+
+
+LlmEvent = TextDelta | Finished
+
+
+class Llm(Protocol):
+    """A language model."""
+
+    name: str
+    """What `session.model` shows when the client named none."""
+
+    def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
+        """Yield text as it is generated, then one `Finished`. Raises `EngineError`."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections and threads."""
+        ...
+
+
+class Transcript(Struct, frozen=True):
+    """What was said."""
+
+    text: str
+    """Stripped; empty when nothing was understood."""
+    seconds: float
+    """Length of the audio."""
+    language: str | None = None
+    """ISO 639-1 code, where the engine knows it."""
+
+
+class Stt(Protocol):
+    """Speech to text."""
+
+    name: str
+
+    async def transcribe(self, audio: Float32, *, language: str | None, prompt: str | None) -> Transcript:
+        """Transcribe one utterance at `EAR_RATE`. Raises `EngineError`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Tts(Protocol):
+    """Text to speech."""
+
+    name: str
+    sample_rate: int
+    """Samples a second of what `speak` yields."""
+
+    def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[Int16]:
+        """Yield the sound of one clause in pieces, in order. `speed` 1.0 is normal. Raises `EngineError`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class VadStream(Protocol):
+    """The detector's memory of one session."""
+
+    def score(self, audio: Float32) -> list[float]:
+        """Add audio at `EAR_RATE`; return the speech probability (0..1) of every window that became whole, in order."""
+        ...
+
+
+class Vad(Protocol):
+    """Voice activity detection. Thread-safe, one thread a stream at a time."""
+
+    def open(self) -> VadStream: ...

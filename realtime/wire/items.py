@@ -1,0 +1,156 @@
+"""Conversation items and their content parts, GA shape (PROTOCOL 2.6, 3.3).
+
+The same structs are read from clients and written to them. What a dialect or an old client calls otherwise (`text`, `audio`) is decoded
+to `Text` and `Audio` and made canonical by `canonical`; the core never sees those two.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from realtime.errors import ClientError
+
+MAX_TEXT = 256_000
+"""Characters of one text part: the limit of gpt-realtime (`string_above_max_length`)."""
+
+MAX_ID = 512
+"""Characters of any id that a client chooses; upstream documents it for `event_id`."""
+
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
+LimitedText = Annotated[str, Meta(max_length=MAX_TEXT)]
+Status = Literal["in_progress", "completed", "incomplete"]
+Role = Literal["system", "user", "assistant"]
+
+
+class InputText(Struct, tag="input_text", forbid_unknown_fields=True):
+    """Text from the user or the system."""
+
+    text: LimitedText
+
+
+class InputAudio(Struct, tag="input_audio", forbid_unknown_fields=True):
+    """Speech from the user."""
+
+    transcript: str | None = None
+    """None until it is known; the key is always served (agents-realtime needs it)."""
+    audio: bytes | UnsetType = UNSET
+    """Base64 on the wire, in the session's input format; served by `retrieve` only."""
+
+
+class InputImage(Struct, tag="input_image", forbid_unknown_fields=True):
+    """A picture from the user."""
+
+    image_url: str
+    """`data:` URI."""
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class OutputText(Struct, tag="output_text", forbid_unknown_fields=True):
+    """Text from the model."""
+
+    text: LimitedText
+
+
+class OutputAudio(Struct, tag="output_audio", forbid_unknown_fields=True):
+    """Speech from the model."""
+
+    transcript: str | None = None
+    audio: bytes | UnsetType = UNSET
+    """Base64 on the wire, in the session's output format; served by `retrieve` only."""
+
+
+class Text(Struct, tag="text", forbid_unknown_fields=True):
+    """Beta and classic name of a text part, either side's."""
+
+    text: LimitedText
+
+
+class Audio(Struct, tag="audio", forbid_unknown_fields=True):
+    """Beta name of the model's speech."""
+
+    transcript: str | None = None
+    audio: bytes | UnsetType = UNSET
+
+
+Part = InputText | InputAudio | InputImage | OutputText | OutputAudio | Text | Audio
+
+
+class Message(Struct, tag="message", forbid_unknown_fields=True):
+    """Something that somebody said."""
+
+    role: Role
+    content: list[Part]
+    id: Id | UnsetType = UNSET
+    """Set by the server where the client chose none."""
+    status: Status = "completed"
+    object: Literal["realtime.item"] = "realtime.item"
+
+
+class FunctionCall(Struct, tag="function_call", forbid_unknown_fields=True):
+    """The model asks for a tool."""
+
+    name: str
+    arguments: str
+    """JSON text, as the model wrote it: perhaps malformed."""
+    call_id: Id | UnsetType = UNSET
+    id: Id | UnsetType = UNSET
+    status: Status = "completed"
+    object: Literal["realtime.item"] = "realtime.item"
+
+
+class FunctionCallOutput(Struct, tag="function_call_output", forbid_unknown_fields=True):
+    """The client's answer to a `FunctionCall`."""
+
+    call_id: Id
+    output: LimitedText
+    id: Id | UnsetType = UNSET
+    status: Status = "completed"
+    object: Literal["realtime.item"] = "realtime.item"
+
+
+Item = Message | FunctionCall | FunctionCallOutput
+
+
+class ItemReference(Struct, tag="item_reference", forbid_unknown_fields=True):
+    """Stands for an item of the conversation in `response.create.response.input`."""
+
+    id: Id
+
+
+_ALLOWED: dict[str, tuple[type, ...]] = {
+    "system": (InputText,),
+    "user": (InputText, InputAudio, InputImage),
+    "assistant": (OutputText, OutputAudio),
+}
+
+
+def _canonical_part(part: Part, role: Role) -> Part:
+    match part:
+        case Text(text=text):
+            return OutputText(text) if role == "assistant" else InputText(text)
+        case Audio(transcript=transcript, audio=audio):
+            return OutputAudio(transcript, audio) if role == "assistant" else InputAudio(transcript, audio)
+        case _:
+            return part
+
+
+def canonical(item: Item, param: str = "item") -> None:
+    """Rename a client item's parts to GA, in place. `param` is where the item stood in the event.
+
+    Raises `ClientError` for no content, and for a part that its role can't have.
+    """
+    if not isinstance(item, Message):
+        return
+    if not item.content:
+        raise ClientError("invalid_value", "A message needs at least one content part.", param=f"{param}.content")
+    item.content = [_canonical_part(part, item.role) for part in item.content]
+    for index, part in enumerate(item.content):
+        if not isinstance(part, _ALLOWED[item.role]):
+            kind, names = type(part).__struct_config__.tag, [cls.__struct_config__.tag for cls in _ALLOWED[item.role]]  # type: ignore[attr-defined]
+            raise ClientError(
+                "invalid_value",
+                f"Invalid value: '{kind}'. Supported values for role '{item.role}' are: {', '.join(repr(n) for n in names)}.",
+                param=f"{param}.content[{index}].type",
+            )
