@@ -16,6 +16,7 @@ from realtime.errors import ClientError
 from realtime.wire.client import ClientEvent
 from realtime.wire.items import MAX_ID
 from realtime.wire.server import ConversationCreated, ServerEvent
+from realtime.wire.settings import AudioSettings
 
 Frame = str | bytes
 Frames = list[bytes]
@@ -26,12 +27,18 @@ encode_json = msgspec.json.Encoder().encode
 class Codec(Protocol):
     """One dialect of the wire."""
 
+    audio: AudioSettings
+    """What a new session starts with."""
+
     def decode(self, frame: Frame) -> ClientEvent:
         """Raises `ClientError`, with the event's own id where it can be read."""
         ...
 
     def encode(self, event: ServerEvent, answers: str | None = None) -> Frames:
-        """The text frames (UTF-8) that carry an event: none where the dialect has no such event. `answers` is the id of the client event."""
+        """The text frames (UTF-8) that carry an event: none where the dialect has no such event.
+
+        `answers` is the id of the client event that it answers, where there is one.
+        """
         ...
 
 
@@ -143,6 +150,7 @@ def _wrong_type(what: str, path: str) -> ClientError:
 class GaCodec:
     """Today's OpenAI shape: the structs as they are."""
 
+    audio = AudioSettings()
     _read = Reader(ClientEvent)
 
     def decode(self, frame: Frame) -> ClientEvent:
