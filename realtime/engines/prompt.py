@@ -1,0 +1,169 @@
+"""A conversation as the `messages` of a chat-completions request.
+
+Owns what a model is told about each kind of item. Refuses to shorten: what is in the request is in the prompt. Each message depends on its
+own item alone (a run of function calls on that run), so the prompt of a turn starts with the prompt of the turn before it and the prompt
+cache of the endpoint hits.
+
+Reference: OpenAI API, "Create chat completion", parameter `messages`.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Literal, assert_never
+
+from msgspec import Struct
+
+from realtime.ports import LlmRequest
+from realtime.wire.items import (
+    Audio,
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    Message,
+    OutputAudio,
+    OutputText,
+    Part,
+    Text,
+)
+
+INAUDIBLE = "[inaudible]"
+"""Stands for speech that has no transcript, or one without a word: the model can say that it did not understand."""
+
+
+class TextPart(Struct, tag="text", frozen=True):
+    """Words beside a picture."""
+
+    text: str
+
+
+class ImageUrl(Struct, frozen=True):
+    """Where a picture is, and how closely to look."""
+
+    url: str
+    """`data:` URI."""
+    detail: Literal["auto", "low", "high"]
+
+
+class ImagePart(Struct, tag="image_url", frozen=True):
+    """A picture."""
+
+    image_url: ImageUrl
+
+
+class SystemMessage(Struct, tag="system", tag_field="role", frozen=True):
+    """Instructions."""
+
+    content: str
+
+
+class UserMessage(Struct, tag="user", tag_field="role", frozen=True):
+    """What the user wrote, said and showed."""
+
+    content: str | list[TextPart | ImagePart]
+    """A plain string unless there are pictures: not every endpoint reads parts."""
+
+
+class CalledFunction(Struct, frozen=True):
+    """Which function, with what."""
+
+    name: str
+    arguments: str
+    """JSON text, as the model wrote it."""
+
+
+class ToolCall(Struct, tag="function", frozen=True):
+    """One call of a tool."""
+
+    id: str
+    function: CalledFunction
+
+
+class AssistantMessage(Struct, tag="assistant", tag_field="role", frozen=True, omit_defaults=True):
+    """What the model said, or the tools that it called."""
+
+    content: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class ToolMessage(Struct, tag="tool", tag_field="role", frozen=True):
+    """What a tool answered."""
+
+    tool_call_id: str
+    content: str
+
+
+ChatMessage = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+def messages(request: LlmRequest) -> list[ChatMessage]:
+    """Return the whole prompt, ready to be encoded."""
+    prompt: list[ChatMessage] = [SystemMessage(request.instructions)] if request.instructions else []
+    for are_calls, items in groupby(request.items, lambda item: isinstance(item, FunctionCall)):
+        run = list(items)
+        prompt += [_calls(run)] if are_calls else filter(None, map(_message, run))
+    return prompt
+
+
+def _calls(run: list[Item]) -> AssistantMessage:
+    return AssistantMessage(tool_calls=[_tool_call(item) for item in run if isinstance(item, FunctionCall)])
+
+
+def _tool_call(call: FunctionCall) -> ToolCall:
+    if not isinstance(call.call_id, str):
+        raise AssertionError("a function call reached a model before it had a call_id")
+    return ToolCall(call.call_id, CalledFunction(call.name, call.arguments))
+
+
+def _message(item: Item) -> ChatMessage | None:
+    """None for an item that says nothing to a model."""
+    match item:
+        case Message():
+            return _said(item)
+        case FunctionCallOutput(call_id=call_id, output=output):
+            return ToolMessage(call_id, output)
+        case FunctionCall():
+            raise AssertionError("function calls come in runs")
+        case _:
+            assert_never(item)
+
+
+def _said(message: Message) -> ChatMessage | None:
+    match message.role:
+        case "system":
+            return SystemMessage(_words(message.content))
+        case "user":
+            return UserMessage(_shown(message.content))
+        case "assistant":
+            # A response that was interrupted before its first word; endpoints refuse an assistant message without content.
+            text = _words(message.content)
+            return AssistantMessage(text) if text else None
+        case _:
+            assert_never(message.role)
+
+
+def _shown(parts: list[Part]) -> str | list[TextPart | ImagePart]:
+    if not any(isinstance(part, InputImage) for part in parts):
+        return _words(parts)
+    return [ImagePart(ImageUrl(part.image_url, part.detail)) if isinstance(part, InputImage) else TextPart(_word(part)) for part in parts]
+
+
+def _words(parts: list[Part]) -> str:
+    return "\n".join(filter(None, map(_word, parts)))
+
+
+def _word(part: Part) -> str:
+    match part:
+        case InputText(text=text) | OutputText(text=text) | Text(text=text):
+            return text
+        case InputAudio(transcript=transcript):
+            return transcript or INAUDIBLE
+        case OutputAudio(transcript=transcript) | Audio(transcript=transcript):
+            return transcript or ""
+        case InputImage():
+            raise AssertionError("a picture has no words; only users show pictures")
+        case _:
+            assert_never(part)

@@ -1,0 +1,152 @@
+"""How a conversation reads to a chat-completions endpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from realtime.engines.prompt import INAUDIBLE, messages
+from realtime.ports import LlmRequest
+from realtime.wire.items import (
+    Audio,
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    Message,
+    OutputAudio,
+    OutputText,
+    Part,
+    Text,
+)
+
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
+
+
+def wire(*items: Item, instructions: str = "") -> Any:
+    """The messages as the endpoint decodes them."""
+    return msgspec.json.decode(msgspec.json.encode(messages(LlmRequest(instructions=instructions, items=items))))
+
+
+def user(*parts: Part) -> Message:
+    return Message("user", list(parts))
+
+
+def assistant(*parts: Part) -> Message:
+    return Message("assistant", list(parts))
+
+
+def call(name: str, call_id: str) -> FunctionCall:
+    return FunctionCall(name, '{"city":"Oslo"}', call_id)
+
+
+def tool_call(name: str, call_id: str) -> dict[str, Any]:
+    return {"type": "function", "id": call_id, "function": {"name": name, "arguments": '{"city":"Oslo"}'}}
+
+
+def test_instructions_come_first_as_the_system_message() -> None:
+    assert wire(user(InputText("Hi")), instructions="Be brief.")[0] == {"role": "system", "content": "Be brief."}
+
+
+def test_no_instructions_no_system_message() -> None:
+    assert wire(user(InputText("Hi"))) == [{"role": "user", "content": "Hi"}]
+
+
+def test_an_empty_conversation_is_an_empty_prompt() -> None:
+    assert wire() == []
+
+
+def test_messages_keep_their_order_and_role() -> None:
+    said = wire(
+        Message("system", [InputText("Speak French.")]), user(InputText("Hi")), assistant(OutputText("Salut")), user(InputText("Merci"))
+    )
+    assert said == [
+        {"role": "system", "content": "Speak French."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Salut"},
+        {"role": "user", "content": "Merci"},
+    ]
+
+
+def test_speech_is_read_by_its_transcript() -> None:
+    said = wire(user(InputAudio("What time is it?", audio=b"\0\0")), assistant(OutputAudio("Noon.", audio=b"\0\0")))
+    assert said == [{"role": "user", "content": "What time is it?"}, {"role": "assistant", "content": "Noon."}]
+
+
+@pytest.mark.parametrize("transcript", [None, ""])
+def test_speech_without_words_is_inaudible(transcript: str | None) -> None:
+    assert wire(user(InputAudio(transcript))) == [{"role": "user", "content": INAUDIBLE}]
+
+
+def test_the_texts_of_a_message_are_lines() -> None:
+    assert wire(user(InputText("One."), InputAudio("Two."))) == [{"role": "user", "content": "One.\nTwo."}]
+
+
+def test_a_picture_makes_the_content_a_list_of_parts() -> None:
+    assert wire(user(InputText("What is this?"), InputImage(PICTURE, "low"), InputAudio("Tell me."))) == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What is this?"},
+                {"type": "image_url", "image_url": {"url": PICTURE, "detail": "low"}},
+                {"type": "text", "text": "Tell me."},
+            ],
+        }
+    ]
+
+
+def test_a_picture_says_its_detail_even_by_default() -> None:
+    assert wire(user(InputImage(PICTURE)))[0]["content"] == [{"type": "image_url", "image_url": {"url": PICTURE, "detail": "auto"}}]
+
+
+@pytest.mark.parametrize("part", [OutputText(""), OutputAudio(None), OutputAudio("")])
+def test_an_answer_without_a_word_is_left_out(part: Part) -> None:
+    assert wire(user(InputText("Hi")), assistant(part)) == [{"role": "user", "content": "Hi"}]
+
+
+def test_calls_in_a_row_are_one_message() -> None:
+    said = wire(
+        call("weather", "call_1"), call("time", "call_2"), FunctionCallOutput("call_1", "Rain"), FunctionCallOutput("call_2", "Noon")
+    )
+    assert said == [
+        {"role": "assistant", "tool_calls": [tool_call("weather", "call_1"), tool_call("time", "call_2")]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "Rain"},
+        {"role": "tool", "tool_call_id": "call_2", "content": "Noon"},
+    ]
+
+
+def test_calls_apart_are_messages_apart() -> None:
+    said = wire(call("weather", "call_1"), FunctionCallOutput("call_1", "Rain"), call("time", "call_2"))
+    assert [message["role"] for message in said] == ["assistant", "tool", "assistant"]
+
+
+def test_the_names_of_older_dialects_read_the_same() -> None:
+    assert wire(user(Text("Hi")), assistant(Audio("Hello"))) == [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+    ]
+
+
+CONVERSATION: tuple[Item, ...] = (
+    user(InputAudio("Weather?"), InputImage(PICTURE)),
+    assistant(OutputAudio("")),
+    call("weather", "call_1"),
+    FunctionCallOutput("call_1", "Rain"),
+    assistant(OutputAudio("It rains.")),
+    user(InputText("Thanks")),
+)
+
+
+@pytest.mark.parametrize("length", range(len(CONVERSATION)))
+def test_the_prompt_of_a_turn_starts_with_the_prompt_before_it(length: int) -> None:
+    before, after = wire(*CONVERSATION[:length], instructions="Help."), wire(*CONVERSATION, instructions="Help.")
+    assert after[: len(before)] == before
+
+
+def test_a_call_without_an_id_is_our_bug() -> None:
+    with pytest.raises(AssertionError):
+        wire(FunctionCall("weather", "{}"))
