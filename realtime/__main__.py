@@ -1,0 +1,153 @@
+"""The command line: argv -> Config -> App.run(), and the catalogue of models.
+
+It owns the words that the operator types and the exit statuses: 0 for done, 1 for a model that can't be had or is not there, 2 for bad
+configuration, 130 for Ctrl-C. Everything that is slow to import is imported by the command that needs it, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+from realtime.config import SETTINGS, Config, Setting, add_flags, load
+from realtime.errors import ConfigError, EngineError
+
+if TYPE_CHECKING:
+    from realtime.engines.models import Model
+
+DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+"""Exit statuses. 2 is argparse's own, 130 the shell's for SIGINT (128 + 2)."""
+
+_Run = Callable[[argparse.Namespace], int]
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    try:
+        options = _parser().parse_args(argv)
+        command: _Run = options.command
+        return command(options)
+    except ConfigError as error:
+        print(f"realtime: {error}", file=sys.stderr)
+        return MISUSED
+    except EngineError as error:
+        print(f"realtime: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    """A mistake is answered in one line, as bad configuration is."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+
+class _Version(argparse.Action):
+    """`--version`, reading the package's metadata only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print("realtime", version("realtime-daemon"))
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="realtime", description="The OpenAI Realtime protocol in front of any chat model.", allow_abbrev=False)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    serve = _command(commands, "serve", _serve, "answer websocket clients until SIGTERM or Ctrl-C")
+    serve.epilog = "A flag beats the environment variable in brackets, which beats the default beside it. OPENAI_API_KEY has no flag."
+    models = commands.add_parser("models", help="list, fetch or remove the embedded models", allow_abbrev=False)
+    _add_models(models.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    return parser
+
+
+def _add_models(commands: _Commands) -> None:
+    cache = tuple(setting for setting in SETTINGS if setting.name == "cache_dir")
+    _command(commands, "list", _list, "show what there is and what is here", cache)
+    fetch = _command(commands, "fetch", _fetch, "fetch models; without names, those that serve needs with the same options")
+    fetch.usage = "%(prog)s [options] [NAME ...]"
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="name in the list, or a hub id")
+    remove = _command(commands, "remove", _remove, "delete fetched models", cache)
+    remove.usage = "%(prog)s [options] NAME [NAME ...]"
+    remove.add_argument("names", nargs="+", metavar="NAME", help="name in the list, or a hub id")
+
+
+def _command(commands: _Commands, name: str, run: _Run, help: str, flags: tuple[Setting, ...] = SETTINGS) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help, description=help, usage="%(prog)s [options]", allow_abbrev=False)
+    parser.set_defaults(command=run)
+    add_flags(parser, flags)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    config = load(vars(options))
+    from realtime.app import App
+
+    return App(config).run()
+
+
+def _list(options: argparse.Namespace) -> int:
+    config = load(vars(options))
+    from realtime.engines.models import CATALOGUE, locate
+
+    rows = [_row(model, locate(model.name, config.cache_dir)) for model in CATALOGUE.values()]
+    for line in _table([("name", "kind", "size", "licence", "where"), *rows]):
+        print(line)
+    return DONE
+
+
+def _row(model: Model, folder: Path | None) -> tuple[str, ...]:
+    return model.name, model.kind, f"{model.size / 1e6:.0f} MB", model.licence, str(folder or "not fetched")
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    config = load(vars(options))
+    from realtime.engines.models import fetch, terminal_progress
+
+    for name in options.names or _needed(config):
+        with terminal_progress() as progress:
+            folder = fetch(name, config.cache_dir, progress)
+        print(f"{name}: {folder}")
+    return DONE
+
+
+def _needed(config: Config) -> list[str]:
+    """The models that `serve` would load. The voice and the detector come inside their packages."""
+    from realtime.engines.models import CATALOGUE
+
+    names = [config.whisper_model] if config.stt in ("auto", "local") and config.enable_audio_processing else []
+    if config.llm == "local" or (config.llm == "auto" and config.endpoint is None):
+        names += [model.name for model in CATALOGUE.values() if model.kind == "llm"]
+    return names
+
+
+def _remove(options: argparse.Namespace) -> int:
+    config = load(vars(options))
+    from realtime.engines.models import remove
+
+    status = DONE
+    for name in options.names:
+        if remove(name, config.cache_dir):
+            print(f"{name}: removed")
+        else:
+            print(f"{name}: was not here", file=sys.stderr)
+            status = FAILED
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
