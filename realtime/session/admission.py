@@ -1,0 +1,55 @@
+"""What a client may put into a conversation."""
+
+from __future__ import annotations
+
+from msgspec import UNSET
+
+from realtime.errors import ClientError
+from realtime.session.conversation import Entry
+from realtime.session.ids import Ids
+from realtime.session.sound import Sound
+from realtime.session.updates import Abilities
+from realtime.wire.items import InputAudio, InputImage, Item, Message, OutputAudio, Part, canonical
+from realtime.wire.settings import AudioFormat
+
+
+def admit(item: Item, param: str, *, format: AudioFormat, abilities: Abilities, ids: Ids) -> Entry:
+    """An entry for a client's item: parts under their GA names, sounds apart, an id.
+
+    `param` is where the item stood in the event. Raises `ClientError`.
+    """
+    canonical(item, param)
+    item.status = "completed"
+    entry = Entry(item)
+    for index, part in enumerate(item.content if isinstance(item, Message) else []):
+        where = f"{param}.content[{index}]"
+        check_part(part, where, abilities)
+        if isinstance(part, InputAudio) and part.audio is not UNSET:
+            entry.sounds[index], part.audio = Sound(format, part.audio), UNSET
+    if item.id is UNSET:
+        item.id = ids.new("item")
+    return entry
+
+
+def check_part(part: Part, where: str, abilities: Abilities) -> None:
+    """Raises `ClientError` for a part that can't be used here."""
+    match part:
+        case InputAudio(audio=audio, transcript=transcript):
+            check_audio(where, abilities)
+            if audio is UNSET and transcript is None:
+                raise ClientError("missing_required_parameter", f"Missing required parameter: '{where}.audio'.", param=f"{where}.audio")
+        case OutputAudio(audio=audio) if audio is not UNSET:
+            raise ClientError("invalid_value", "The model's audio can't be written by a client.", param=f"{where}.audio")
+        case InputImage(image_url=image_url):
+            if not abilities.images:
+                raise ClientError("image_disabled", "Images are switched off on this server (ENABLE_IMAGE_PROCESSING).", param=where)
+            if not image_url.startswith("data:image/"):
+                raise ClientError("invalid_value", "Expected a data URI of an image.", param=f"{where}.image_url")
+        case _:
+            pass
+
+
+def check_audio(where: str, abilities: Abilities) -> None:
+    """Raises `ClientError` where audio is switched off."""
+    if not abilities.audio:
+        raise ClientError("audio_disabled", "Audio is switched off on this server (ENABLE_AUDIO_PROCESSING).", param=where)

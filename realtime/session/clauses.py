@@ -1,0 +1,65 @@
+"""Cutting a stream of text into clauses that can be spoken as soon as they are whole."""
+
+from __future__ import annotations
+
+import re
+
+FIRST_CLAUSE = 12
+"""Characters from which the first clause may end at a comma: the first sound matters most."""
+
+LATER_CLAUSE = 60
+"""The same for later clauses: longer ones have better prosody, and the listener is busy already."""
+
+MAX_CLAUSE = 240
+"""Characters after which a clause is cut at a space (or anywhere, if there is none): no voice should get a page at once."""
+
+_SENTENCE_END = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s)|[。！？]["'”’)」』]*|\n+""")
+"""An end of sentence with the space after it (so that `3.14` and `example.com` stay whole), a full-width one, or a line break."""
+
+_PAUSE = re.compile(r"[,;:—–](?=\s)|[，；：、]")
+
+_ABBREVIATION = re.compile(r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|etc|e\.g|i\.e|No|approx))\.$")
+
+
+class ClauseCutter:
+    """Feed it text, it gives back clauses; every character goes into exactly one clause or is white space between two."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+        self._first = True
+
+    def push(self, text: str) -> list[str]:
+        """The clauses that became whole."""
+        self._rest += text
+        clauses: list[str] = []
+        while (cut := self._cut()) is not None:
+            self._keep(self._rest[:cut], clauses)
+            self._rest = self._rest[cut:]
+        return clauses
+
+    def flush(self) -> list[str]:
+        """What is left when the text has ended."""
+        clauses: list[str] = []
+        self._keep(self._rest, clauses)
+        self._rest = ""
+        return clauses
+
+    def _keep(self, clause: str, clauses: list[str]) -> None:
+        clause = clause.strip()
+        if clause:
+            clauses.append(clause)
+            self._first = False
+
+    def _cut(self) -> int | None:
+        """Where the next clause ends, if it does."""
+        for end in _SENTENCE_END.finditer(self._rest):
+            if not _ABBREVIATION.search(self._rest[: end.end()]):
+                return end.end()
+        shortest = FIRST_CLAUSE if self._first else LATER_CLAUSE
+        pause = _PAUSE.search(self._rest, shortest)
+        if pause:
+            return pause.end()
+        if len(self._rest) <= MAX_CLAUSE:
+            return None
+        space = self._rest.rfind(" ", 1, MAX_CLAUSE)
+        return MAX_CLAUSE if space < 0 else space

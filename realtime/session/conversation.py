@@ -1,0 +1,112 @@
+"""The ordered list of items, with the sound that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import UNSET, Struct, field
+from msgspec.structs import replace
+
+from realtime.errors import ClientError
+from realtime.session.sound import Sound
+from realtime.wire.items import InputAudio, Item, Message, OutputAudio
+
+ROOT = "root"
+"""`previous_item_id` that means the beginning."""
+
+
+class Entry(Struct):
+    """An item of the conversation."""
+
+    item: Item
+    sounds: dict[int, Sound] = field(default_factory=dict)
+    """By content index."""
+
+    @property
+    def id(self) -> str:
+        assert self.item.id is not UNSET
+        return self.item.id
+
+    def part(self, content_index: int) -> InputAudio | OutputAudio | None:
+        """The spoken part at that index, if there is one."""
+        content = self.item.content if isinstance(self.item, Message) else []
+        part = content[content_index] if content_index < len(content) else None
+        return part if isinstance(part, InputAudio | OutputAudio) else None
+
+    def with_audio(self) -> Item:
+        """A copy of the item that carries its sound, for `conversation.item.retrieved`."""
+        if not isinstance(self.item, Message):
+            return self.item
+        content = list(self.item.content)
+        for index, sound in self.sounds.items():
+            content[index] = replace(content[index], audio=sound.audio)
+        return replace(self.item, content=content)
+
+
+def snapshot(item: Item) -> Item:
+    """A copy that later changes of the item don't reach: what is sent is what was true then."""
+    return replace(item, content=[replace(part) for part in item.content]) if isinstance(item, Message) else replace(item)
+
+
+class Conversation:
+    """Items in order, found by id."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self._entries: dict[str, Entry] = {}
+        self._order: list[str] = []
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._entries
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (self._entries[id] for id in self._order)
+
+    @property
+    def last_id(self) -> str | None:
+        """Of the newest item; None when there is none."""
+        return self._order[-1] if self._order else None
+
+    def find(self, item_id: str) -> Entry | None:
+        return self._entries.get(item_id)
+
+    def items(self) -> tuple[Item, ...]:
+        """Oldest first, as they are now."""
+        return tuple(snapshot(entry.item) for entry in self)
+
+    def place(self, previous_item_id: str | None) -> int:
+        """The index after `previous_item_id`. Raises `ClientError` for one that is not here."""
+        if not previous_item_id:
+            return len(self._order)
+        if previous_item_id == ROOT:
+            return 0
+        if previous_item_id not in self._entries:
+            raise ClientError(
+                "item_create_invalid_previous_item_id",
+                f"Error adding item: the previous item with id '{previous_item_id}' does not exist.",
+                param="previous_item_id",
+            )
+        return self._order.index(previous_item_id) + 1
+
+    def insert(self, entry: Entry, index: int | None = None) -> str | None:
+        """Add an entry, by default at the end; returns the id of the item before it."""
+        index = len(self._order) if index is None else index
+        self._entries[entry.id] = entry
+        self._order.insert(index, entry.id)
+        return self._order[index - 1] if index else None
+
+    def finish(self, item_id: str, item: Item, sounds: dict[int, Sound]) -> None:
+        """An item that was being written is whole."""
+        self._entries[item_id] = Entry(snapshot(item), sounds)
+
+    def previous_id(self, item_id: str) -> str | None:
+        """The id of the item before that one."""
+        index = self._order.index(item_id)
+        return self._order[index - 1] if index else None
+
+    def delete(self, item_id: str) -> None:
+        del self._entries[item_id]
+        self._order.remove(item_id)

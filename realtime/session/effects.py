@@ -1,0 +1,94 @@
+"""What a session asks of the world, and the list in which one input's effects gather."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from realtime.ports import LlmRequest
+from realtime.session.ids import Ids
+from realtime.wire.server import ServerEvent
+from realtime.wire.settings import AudioFormat
+
+
+class Send(Struct, frozen=True, tag=True):
+    """Write an event to the client."""
+
+    event: ServerEvent
+    answers: str | None = None
+    """The id of the client event that it answers."""
+
+
+class Detect(Struct, frozen=True, tag=True):
+    """Score more audio for speech. A new epoch is a new stream: its detector remembers nothing of the one before."""
+
+    epoch: int
+    audio: bytes
+    """Whole samples."""
+    format: AudioFormat
+
+
+class Transcribe(Struct, frozen=True, tag=True):
+    """Write down what was said."""
+
+    item_id: str
+    content_index: int
+    audio: bytes
+    format: AudioFormat
+    language: str | None
+    prompt: str | None
+
+
+class Generate(Struct, frozen=True, tag=True):
+    """Ask the model for an answer."""
+
+    response_id: str
+    request: LlmRequest
+
+
+class Speak(Struct, frozen=True, tag=True):
+    """Say a clause."""
+
+    response_id: str
+    clause: int
+    text: str
+    voice: str
+    speed: float
+    format: AudioFormat
+
+
+class Abandon(Struct, frozen=True, tag=True):
+    """Stop every job that serves this response or item; nothing more of it is wanted."""
+
+    id: str
+
+
+class Close(Struct, frozen=True, tag=True):
+    """Say goodbye to the client. Nothing follows it."""
+
+    code: int
+    """RFC 6455, 7.4."""
+    reason: str
+
+
+Effect = Send | Detect | Transcribe | Generate | Speak | Abandon | Close
+
+
+class Effects:
+    """The effects of one input, in order."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+        self._gathered: list[Effect] = []
+
+    def send(self, event: ServerEvent, answers: str | None = None) -> None:
+        """Send an event under a new id."""
+        event.event_id = self._ids.new("event")
+        self._gathered.append(Send(event, answers))
+
+    def add(self, effect: Effect) -> None:
+        self._gathered.append(effect)
+
+    def take(self) -> list[Effect]:
+        """What has gathered, once."""
+        gathered, self._gathered = self._gathered, []
+        return gathered

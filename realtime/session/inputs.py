@@ -1,0 +1,114 @@
+"""What happens to a session: the client's events, and the outcomes of what the session asked for.
+
+An outcome carries the id of what it serves. One for an id that is no longer alive is late, and is dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from realtime.errors import ClientError
+from realtime.ports import TokenUsage
+from realtime.wire.client import ClientEvent
+from realtime.wire.server import ErrorInfo
+
+
+class Opened(Struct, frozen=True, tag=True):
+    """The client is connected."""
+
+
+class FrameRefused(Struct, frozen=True, tag=True):
+    """A frame arrived that is no client event."""
+
+    error: ClientError
+
+
+class TimePassed(Struct, frozen=True, tag=True):
+    """The moment of `Session.deadline` has come."""
+
+
+class SpeechScored(Struct, frozen=True, tag=True):
+    """The detector has heard some of the audio of a `Detect`."""
+
+    epoch: int
+    scores: list[float]
+    """Speech probability of each window, in order; a window lasts `WINDOW_MS`."""
+
+
+class DetectionFailed(Struct, frozen=True, tag=True):
+    """The detector broke."""
+
+    epoch: int
+    error: ErrorInfo
+
+
+class SpeechTranscribed(Struct, frozen=True, tag=True):
+    """A `Transcribe` ended well."""
+
+    item_id: str
+    content_index: int
+    text: str
+    seconds: float
+
+
+class TranscriptionBroke(Struct, frozen=True, tag=True):
+    """A `Transcribe` failed."""
+
+    item_id: str
+    content_index: int
+    error: ErrorInfo
+
+
+class TextGenerated(Struct, frozen=True, tag=True):
+    """More text of a `Generate`."""
+
+    response_id: str
+    text: str
+
+
+class GenerationFinished(Struct, frozen=True, tag=True):
+    """A `Generate` is whole."""
+
+    response_id: str
+    reason: Literal["stop", "length", "content_filter"]
+    usage: TokenUsage | None
+
+
+class ClauseSounded(Struct, frozen=True, tag=True):
+    """More sound of a `Speak`."""
+
+    response_id: str
+    clause: int
+    audio: bytes
+    """In the format that the `Speak` asked for."""
+
+
+class ClauseSpoken(Struct, frozen=True, tag=True):
+    """A `Speak` is whole."""
+
+    response_id: str
+    clause: int
+
+
+class ResponseBroke(Struct, frozen=True, tag=True):
+    """A `Generate` or a `Speak` failed."""
+
+    response_id: str
+    error: ErrorInfo
+
+
+Outcome = (
+    TextGenerated
+    | ClauseSounded
+    | SpeechScored
+    | ClauseSpoken
+    | GenerationFinished
+    | ResponseBroke
+    | SpeechTranscribed
+    | TranscriptionBroke
+    | DetectionFailed
+)
+
+Input = Outcome | ClientEvent | Opened | FrameRefused | TimePassed

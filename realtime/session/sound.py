@@ -1,0 +1,61 @@
+"""The sound of one content part, and which words each stretch of it carried."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from realtime.wire.settings import AudioFormat, sample_rate, sample_width
+
+
+class Stretch(Struct):
+    """A clause and how long it sounds."""
+
+    text: str
+    samples: int = 0
+
+
+class Sound:
+    """Audio in pieces, as it came."""
+
+    def __init__(self, format: AudioFormat, audio: bytes = b"") -> None:
+        self.format = format
+        self._pieces: list[bytes] = [audio] if audio else []
+        self._stretches: list[Stretch] = []
+        self._size = len(audio)
+
+    @property
+    def audio(self) -> bytes:
+        """All of it, in `format`."""
+        return b"".join(self._pieces)
+
+    @property
+    def ms(self) -> int:
+        return self._size * 1000 // (sample_width(self.format) * sample_rate(self.format))
+
+    def speak(self, text: str) -> None:
+        """What is added from now on says `text`."""
+        self._stretches.append(Stretch(text))
+
+    def add(self, audio: bytes) -> None:
+        self._pieces.append(audio)
+        self._size += len(audio)
+        self._stretches[-1].samples += len(audio) // sample_width(self.format)
+
+    def truncate(self, ms: int) -> str:
+        """Keep the first `ms`; returns the words that were heard by then, a clause cut short in proportion."""
+        left = ms * sample_rate(self.format) // 1000
+        kept = self.audio[: left * sample_width(self.format)]
+        self._pieces, self._size = [kept], len(kept)
+        heard: list[Stretch] = []
+        for stretch in self._stretches:
+            if left <= 0:
+                break
+            heard.append(stretch if stretch.samples <= left else _part(stretch, left))
+            left -= stretch.samples
+        self._stretches = heard
+        return " ".join(stretch.text for stretch in heard if stretch.text)
+
+
+def _part(stretch: Stretch, samples: int) -> Stretch:
+    words = stretch.text.split()
+    return Stretch(" ".join(words[: len(words) * samples // stretch.samples]), samples)

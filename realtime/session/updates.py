@@ -1,0 +1,90 @@
+"""How settings change: `session.update` on the session's, `response.create` on one response's."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
+
+from realtime.errors import ClientError
+from realtime.session.response import Terms
+from realtime.wire.client import ResponseParams
+from realtime.wire.settings import CustomVoice, Modality, Settings, SettingsPatch, TranscriptionSettingsPatch, merge
+
+
+class Abilities(Struct, frozen=True, kw_only=True):
+    """What this server can do for a session."""
+
+    speech: bool = True
+    """There is a voice."""
+    audio: bool = True
+    """ENABLE_AUDIO_PROCESSING"""
+    images: bool = True
+    """ENABLE_IMAGE_PROCESSING"""
+    session_seconds: float = 3600
+    """How long a session may last (PROTOCOL 1.5)."""
+
+
+def updated(settings: Settings, patch: SettingsPatch | TranscriptionSettingsPatch, abilities: Abilities, *, spoken: bool) -> Settings:
+    """The settings after a `session.update`; `spoken`: the model's voice has been heard already.
+
+    Raises `ClientError`, and then nothing of the update is taken.
+    """
+    if isinstance(patch, TranscriptionSettingsPatch):
+        raise ClientError(
+            "invalid_parameter", "Passing a transcription session update event to a realtime session is not allowed.", param="session.type"
+        )
+    if patch.output_modalities is not UNSET:
+        _check_modalities(patch.output_modalities, abilities, "session.output_modalities")
+    _check_prompt(patch.prompt, "session.prompt")
+    after = replace(merge(settings, patch), model=settings.model)
+    if spoken and after.audio.output.voice != settings.audio.output.voice:
+        raise ClientError(
+            "cannot_update_voice",
+            "Cannot update a conversation's voice if assistant audio is present.",
+            param="session.audio.output.voice",
+        )
+    return after
+
+
+def terms(settings: Settings, params: ResponseParams, abilities: Abilities, answers: str | None) -> Terms:
+    """What one response goes by. Raises `ClientError`."""
+    modalities = _given(params.output_modalities, settings.output_modalities)
+    _check_modalities(modalities, abilities, "response.output_modalities")
+    _check_prompt(params.prompt, "response.prompt")
+    output = UNSET if params.audio is UNSET else params.audio.output
+    format, voice = (UNSET, UNSET) if output is UNSET else (output.format, output.voice)
+    spoken = settings.audio.output
+    return Terms(
+        modality=modalities[0],
+        instructions=settings.instructions if params.instructions is None else params.instructions,
+        max_output_tokens=_given(params.max_output_tokens, settings.max_output_tokens),
+        temperature=_given(params.temperature, settings.temperature),
+        voice=voice.id if isinstance(voice, CustomVoice) else _given(voice, spoken.voice),
+        speed=spoken.speed,
+        format=_given(format, spoken.format),
+        metadata=params.metadata,
+        answers=answers,
+    )
+
+
+T = TypeVar("T")
+
+
+def _given(value: T | UnsetType, default: T) -> T:
+    return default if value is UNSET else value
+
+
+def _check_modalities(modalities: tuple[Modality, ...], abilities: Abilities, param: str) -> None:
+    if len(modalities) != 1:
+        raise ClientError(
+            "invalid_value", "Expected exactly one modality, ['audio'] or ['text']: audio brings its transcript.", param=param
+        )
+    if modalities == ("audio",) and not abilities.speech:
+        raise ClientError("invalid_value", "This server has no voice: install one or ask for ['text'].", param=param)
+
+
+def _check_prompt(prompt: object, param: str) -> None:
+    if prompt is not None and prompt is not UNSET:
+        raise ClientError("invalid_value", "Stored prompts are kept by OpenAI; this server has none.", param=param)
