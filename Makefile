@@ -1,0 +1,29 @@
+# The eight verbs of the workshop; CI uses the same ones. `make BIN=/some/venv/bin ...` uses another environment.
+BIN ?= .venv/bin
+
+.PHONY: setup style types layers test cover bench run
+
+setup: # make .venv with everything that the other verbs need
+	root="$(CURDIR)" sh -euc '. ./.ci/environment.sh; prepare local test'
+
+style: # lint, format, shell syntax
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	for script in start.sh test.sh .ci/environment.sh; do sh -n $$script || exit; done; bash -n .ci/run
+
+types: # mypy --strict
+	$(BIN)/mypy
+
+layers: # who may import whom
+	$(BIN)/lint-imports
+
+test: # the tests, as fast as they go
+	$(BIN)/python -m pytest
+
+cover: # the tests, with the coverage that every package owes
+	PYTHONASYNCIODEBUG=1 $(BIN)/python .ci/cover.py
+
+bench: # every question of bench/README.md, one after the other
+	for question in bench/[a-z]*.py; do $(BIN)/python $$question || exit; done
+
+run: # serve from this checkout
+	./start.sh

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from realtime.config import MAX_PORT, MAX_SECONDS, MAX_SHOWN, OPENAI_URL, SECTIONS, SETTINGS, Config, add_flags, default_cache, load
+from realtime.errors import ConfigError
+
+KEY = "sk-secret-0123"
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.env, raising=False)
+
+
+def refusal(flags: dict[str, str | None] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(flags or {})
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+def test_nothing_given_gives_the_defaults() -> None:
+    assert load({}) == Config()
+
+
+def test_the_defaults_are_those_that_were_asked_for() -> None:
+    config = Config()
+    assert (config.host, config.port, config.openai_model, config.whisper_model) == ("localhost", 8001, "gpt-4o-mini", "base")
+    assert (config.sample_rate, config.openai_base_url, config.openai_api_key) == (16_000, None, None)
+    assert config.enable_audio_processing
+    assert config.enable_image_processing
+    assert config.enable_video_processing
+
+
+def test_the_environment_beats_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVER_PORT", "9000")
+    assert load({}).port == 9000
+
+
+def test_a_flag_beats_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVER_PORT", "9000")
+    assert load({"port": "9001"}).port == 9001
+
+
+def test_a_flag_that_was_not_given_leaves_the_environment_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVER_PORT", "9000")
+    assert load({"port": None}).port == 9000
+
+
+def test_a_good_flag_hides_a_bad_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVER_PORT", "many")
+    assert load({"port": "1"}).port == 1
+
+
+def test_an_empty_environment_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in SETTINGS:
+        monkeypatch.setenv(setting.env, "")
+    assert load({}) == Config()
+
+
+GOOD = {
+    "host": ("0.0.0.0", "0.0.0.0"),
+    "port": ("0", 0),
+    "log_level": ("DEBUG", "debug"),
+    "openai_api_key": (KEY, KEY),
+    "openai_base_url": ("https://example.org/v1beta/openai/", "https://example.org/v1beta/openai/"),
+    "openai_model": ("meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B"),
+    "connect_seconds": ("0.5", 0.5),
+    "first_token_seconds": ("1e2", 100.0),
+    "token_seconds": ("7", 7.0),
+    "llm": ("scripted", "scripted"),
+    "stt": ("scripted", "scripted"),
+    "tts": ("none", "none"),
+    "vad": ("silero", "silero"),
+    "whisper_model": ("Systran/faster-whisper-small", "Systran/faster-whisper-small"),
+    "cache_dir": ("/var/cache/models", Path("/var/cache/models")),
+    "sample_rate": ("48000", 48_000),
+    "enable_audio_processing": ("no", False),
+    "enable_image_processing": ("OFF", False),
+    "enable_video_processing": ("0", False),
+    "session_seconds": (str(MAX_SECONDS), float(MAX_SECONDS)),
+    "grace_seconds": ("0", 0.0),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_read_from_its_environment_variable(setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, value = GOOD[setting.name]
+    monkeypatch.setenv(setting.env, text)
+    assert getattr(load({}), setting.name) == value
+
+
+@pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.flag], ids=lambda setting: setting.name)
+def test_every_setting_is_read_from_its_flag(setting) -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    text, value = GOOD[setting.name]
+    assert getattr(load(vars(parser.parse_args([setting.flag, text]))), setting.name) == value
+
+
+@pytest.mark.parametrize("word", ["true", "1", "yes", "on", "Yes"])
+def test_a_switch_understands_several_words_for_yes(word: str) -> None:
+    assert load({"enable_audio_processing": word}).enable_audio_processing is True
+
+
+BAD = {
+    "host": " ",
+    "port": str(MAX_PORT + 1),
+    "log_level": "loud",
+    "openai_base_url": "example.org/v1",
+    "openai_model": "two\nlines",
+    "connect_seconds": "0",
+    "first_token_seconds": "soon",
+    "token_seconds": "nan",
+    "llm": "gpt",
+    "stt": "none",
+    "tts": "endpoint",
+    "vad": "none",
+    "whisper_model": "",
+    "cache_dir": "~nobody-of-this-name/models",
+    "sample_rate": "7999",
+    "enable_audio_processing": "maybe",
+    "enable_image_processing": "2",
+    "enable_video_processing": "truth",
+    "session_seconds": str(MAX_SECONDS + 1),
+    "grace_seconds": "-1",
+}
+
+
+@pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.flag], ids=lambda setting: setting.name)
+def test_a_bad_flag_is_named_with_its_value_and_what_is_allowed(setting) -> None:
+    value = BAD[setting.name]
+    assert refusal({setting.name: value}) == f"{setting.flag}={value!r}: must be {setting.kind.allowed}"
+
+
+def test_a_bad_environment_variable_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMPLE_RATE", "48001")
+    assert refusal() == "SAMPLE_RATE='48001': must be a whole number of Hz from 8000 to 48000"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.org/v1",
+        "http://",
+        "http:///v1",
+        "http://example.org:99999/v1",
+        "http://example.org:0/v1",
+        "http://[::1/v1",
+        "http://example.org/v 1",
+        "http://example.org/v\x7f1",
+        "http://example.org/v1?key=1",
+        "http://example.org/v1#top",
+    ],
+)
+def test_a_base_url_is_refused_unless_paths_can_be_appended_to_it(url: str) -> None:
+    assert refusal({"openai_base_url": url}).startswith("--base-url=")
+
+
+def test_a_password_in_the_base_url_is_refused_and_not_repeated() -> None:
+    assert refusal({"openai_base_url": "http://me:hunter2@example.org/v1"}).startswith("--base-url=***: must be")
+
+
+def test_a_long_value_is_cut_in_the_message() -> None:
+    assert refusal({"port": "9" * (MAX_SHOWN + 1)}).startswith(f"--port='{'9' * MAX_SHOWN}...': ")
+
+
+def test_a_folder_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load({"cache_dir": "~/models"}).cache_dir == tmp_path / "models"
+
+
+@pytest.mark.parametrize("key", ["two words", "line\n", "schl\u00fcssel"])
+def test_a_key_that_can_not_travel_in_a_header_is_refused_and_not_repeated(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    assert refusal() == "OPENAI_API_KEY=***: must be printable ASCII without spaces"
+
+
+def test_the_key_is_not_taken_from_a_command_line() -> None:
+    assert load({"openai_api_key": KEY}).openai_api_key is None
+
+
+def test_the_key_never_shows() -> None:
+    config = Config(openai_api_key=KEY)
+    assert KEY not in f"{config} {config!r} {config.__rich_repr__()}"
+    assert "openai_api_key='***'" in repr(config)
+
+
+def test_an_absent_key_shows_as_absent() -> None:
+    assert "openai_api_key=None" in repr(Config())
+
+
+def test_a_key_alone_means_the_usual_endpoint() -> None:
+    assert Config(openai_api_key=KEY).endpoint == OPENAI_URL
+
+
+def test_a_base_url_is_the_endpoint_with_and_without_a_key() -> None:
+    assert Config(openai_base_url="http://localhost:11434/v1").endpoint == "http://localhost:11434/v1"
+    assert Config(openai_base_url="http://localhost:11434/v1", openai_api_key=KEY).endpoint == "http://localhost:11434/v1"
+
+
+def test_no_base_url_and_no_key_mean_no_endpoint() -> None:
+    assert Config().endpoint is None
+
+
+def test_the_endpoint_can_not_be_chosen_where_none_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal({"llm": "endpoint"}) == "--llm=endpoint: needs OPENAI_BASE_URL (or --base-url), or OPENAI_API_KEY"
+    monkeypatch.setenv("REALTIME_LLM", "endpoint")
+    assert refusal().startswith("REALTIME_LLM=endpoint: needs")
+
+
+def test_the_endpoint_can_be_chosen_where_one_is_set() -> None:
+    assert load({"llm": "endpoint", "openai_base_url": "http://localhost:1/v1"}).llm == "endpoint"
+
+
+def test_models_are_kept_in_the_cache_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache() == tmp_path / "realtime-daemon"
+
+
+@pytest.mark.parametrize("chosen", [None, "", "relative/folder"])
+def test_without_a_usable_cache_folder_models_are_kept_in_that_of_the_home_folder(
+    chosen: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", chosen)
+    assert default_cache() == tmp_path / ".cache" / "realtime-daemon"
+
+
+def test_a_user_without_a_home_folder_has_to_choose_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)  # a user that the machine doesn't know, as containers run them
+    assert refusal().startswith("REALTIME_CACHE_DIR is unset")
+    assert load({"cache_dir": "/models"}).cache_dir == Path("/models")
+
+
+def test_every_field_has_one_row_in_the_table() -> None:
+    assert sorted(setting.name for setting in SETTINGS) == sorted(row.name for row in structs.fields(Config))
+
+
+def test_no_two_rows_share_a_variable_or_a_flag() -> None:
+    assert len({setting.env for setting in SETTINGS}) == len(SETTINGS)
+    assert len({setting.flag for setting in SETTINGS}) == len(SETTINGS)
+
+
+def test_every_flag_is_helped_with_its_variable_and_its_default() -> None:
+    parser = argparse.ArgumentParser(formatter_class=lambda prog: argparse.HelpFormatter(prog, width=400))
+    add_flags(parser)
+    text = parser.format_help()
+    assert "address to listen on [SERVER_HOST, localhost]" in text
+    assert "accept audio [ENABLE_AUDIO_PROCESSING, true]" in text
+    assert "for running responses at shutdown [REALTIME_GRACE_SECONDS, 10]" in text
+    assert "[OPENAI_BASE_URL]" in text
+    assert "[REALTIME_CACHE_DIR]" in text
+    assert "OPENAI_API_KEY" not in text
+    assert all(title in text for title in SECTIONS)
+
+
+def test_flags_can_be_given_for_a_part_of_the_settings() -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, [setting for setting in SETTINGS if setting.name == "port"])
+    assert vars(parser.parse_args([])) == {"port": None}
