@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from realtime.__main__ import main
+from realtime.config import SETTINGS
+from realtime.engines.models import CATALOGUE
+
+HELP_SECONDS = 0.3
+"""CPU time of `--help`, the budget of the design."""
+
+HEAVY = ("asyncio", "numpy", "aiohttp", "websockets", "faster_whisper", "ctranslate2", "onnxruntime", "huggingface_hub", "PIL", "av")
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.env, raising=False)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A cache that holds what `locate` takes for a ready model, of every name in the catalogue."""
+    for name in CATALOGUE:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.bin").touch()
+    return tmp_path
+
+
+class Served:
+    """Stands for the application: keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.configs = []
+        self.interrupted = False
+
+    def __call__(self, config):
+        self.configs.append(config)
+        return self
+
+    def run(self) -> int:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return 7
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Served:
+    stand_in = Served()
+    module = ModuleType("realtime.app")
+    module.App = stand_in
+    monkeypatch.setitem(sys.modules, "realtime.app", module)
+    return stand_in
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=50)
+
+
+def test_serve_runs_the_application_with_the_settings_and_returns_its_status(served: Served) -> None:
+    assert main(["serve", "--port", "0", "--llm", "scripted"]) == 7
+    assert [(config.port, config.llm) for config in served.configs] == [(0, "scripted")]
+
+
+def test_ctrl_c_is_quiet(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+    served.interrupted = True
+    assert main(["serve"]) == 130
+    assert capfd.readouterr() == ("", "")
+
+
+def test_bad_configuration_is_one_line_and_status_2(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--port", "http"]) == 2
+    assert capfd.readouterr().err == "realtime: --port='http': must be a whole number from 0 to 65535\n"
+    assert served.configs == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["models"], ["serve", "--prot", "1"], ["serve", "--por", "1"], ["sing"]])
+def test_a_wrong_command_line_is_one_line_and_status_2(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert "--help" in err
+
+
+def test_the_version_is_that_of_the_distribution(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+    assert exit_.value.code == 0
+    assert capfd.readouterr().out == f"realtime {version('realtime-daemon')}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["models"], ["models", "list"], ["models", "fetch"], ["models", "remove"]])
+def test_every_command_explains_itself(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([*command, "--help"])
+    assert exit_.value.code == 0
+    assert capfd.readouterr().out.startswith(" ".join(["usage: realtime", *command]))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"""
+import sys
+from realtime.__main__ import main
+try:
+    main(["serve", "--help"])
+except SystemExit:
+    print("heavy:", sorted(set({HEAVY}) & set(sys.modules)))
+"""
+    assert run("-c", code).stdout.endswith("heavy: []\n")
+
+
+def test_help_is_instant() -> None:
+    def cpu_seconds() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    def once() -> float:
+        before = cpu_seconds()
+        assert run("-m", "realtime", "--help").returncode == 0
+        return cpu_seconds() - before
+
+    assert min(once() for _ in range(3)) < HELP_SECONDS
+
+
+def test_the_module_exits_with_the_status_of_its_command() -> None:
+    done = run("-m", "realtime", "serve", "--sample-rate", "1")
+    assert (done.returncode, done.stderr) == (2, "realtime: --sample-rate='1': must be a whole number of Hz from 8000 to 48000\n")
+
+
+def test_the_list_shows_each_model_and_where_it_is(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (cache / "base" / "model.bin").unlink()
+    assert main(["models", "list", "--cache-dir", str(cache)]) == 0
+    heading, *lines = capfd.readouterr().out.splitlines()
+    assert heading.split() == ["name", "kind", "size", "licence", "where"]
+    assert "base                   stt   150 MB  MIT         not fetched" in lines
+    assert f"smollm2-135m-instruct  llm   140 MB  Apache-2.0  {cache / 'smollm2-135m-instruct'}" in lines
+    assert len(lines) == len(CATALOGUE)
+
+
+def fetched(capfd: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    assert main(["models", "fetch", *arguments]) == 0
+    return [line.split(":")[0] for line in capfd.readouterr().out.splitlines()]
+
+
+def test_fetch_says_where_each_named_model_is(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "fetch", "tiny.en", "base", "--cache-dir", str(cache)]) == 0
+    assert capfd.readouterr().out.splitlines() == [f"tiny.en: {cache / 'tiny.en'}", f"base: {cache / 'base'}"]
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ([], ["base", "smollm2-135m-instruct"]),
+        (["--whisper-model", "tiny.en", "--port", "1"], ["tiny.en", "smollm2-135m-instruct"]),
+        (["--base-url", "http://localhost:1/v1"], ["base"]),
+        (["--base-url", "http://localhost:1/v1", "--llm", "local"], ["base", "smollm2-135m-instruct"]),
+        (["--llm", "scripted"], ["base"]),
+        (["--stt", "scripted"], ["smollm2-135m-instruct"]),
+        (["--enable-audio-processing", "no"], ["smollm2-135m-instruct"]),
+        (["--stt", "scripted", "--llm", "scripted"], []),
+    ],
+)
+def test_fetch_without_names_takes_what_serve_would_load(
+    options: list[str], names: list[str], cache: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert fetched(capfd, "--cache-dir", str(cache), *options) == names
+
+
+def test_a_model_that_can_not_be_had_is_one_line_and_status_1(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "fetch", "no-such-model", "--cache-dir", str(cache)]) == 1
+    [line] = capfd.readouterr().err.splitlines()
+    assert line.startswith("realtime: ")
+    assert "no-such-model" in line
+
+
+def test_remove_deletes_the_named_models_alone(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "remove", "base", "--cache-dir", str(cache)]) == 0
+    assert capfd.readouterr().out == "base: removed\n"
+    assert not (cache / "base").exists()
+    assert (cache / "tiny.en").exists()
+
+
+def test_remove_says_when_there_was_nothing_and_goes_on(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "remove", "small", "base", "--cache-dir", str(cache)]) == 1
+    assert capfd.readouterr() == ("base: removed\n", "small: was not here\n")
