@@ -70,7 +70,7 @@ require_venv() {
 install_package() {
     extras=$(IFS=, && printf '%s' "$*")
     say "Installing realtime-daemon[$extras] and what it needs; the first time this takes some minutes"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "${root}[$extras]" ||
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --editable "${root}[$extras]" ||
         die "The install failed; the lines above say why. Run $0 again to go on."
     for extra in "$@"; do
         fingerprint >"$venv/with-$extra"
