@@ -177,24 +177,24 @@ class BetaResponse(Struct, kw_only=True):
     metadata: dict[str, str] | None
 
 
-class BetaSessionCreated(server.ServerEvent, tag="session.created"):
+class BetaSessionCreated(server.ServerEvent, kw_only=True, tag="session.created"):
     session: BetaSettings
 
 
-class BetaSessionUpdated(server.ServerEvent, tag="session.updated"):
+class BetaSessionUpdated(server.ServerEvent, kw_only=True, tag="session.updated"):
     session: BetaSettings
 
 
-class BetaItemCreated(server.ServerEvent, tag="conversation.item.created"):
+class BetaItemCreated(server.ServerEvent, kw_only=True, tag="conversation.item.created"):
     previous_item_id: str | None
     item: Item
 
 
-class BetaResponseCreated(server.ServerEvent, tag="response.created"):
+class BetaResponseCreated(server.ServerEvent, kw_only=True, tag="response.created"):
     response: BetaResponse
 
 
-class BetaResponseDone(server.ServerEvent, tag="response.done"):
+class BetaResponseDone(server.ServerEvent, kw_only=True, tag="response.done"):
     response: BetaResponse
 
 

@@ -31,18 +31,18 @@ class ErrorDetail(ErrorInfo, frozen=True, kw_only=True):
     event_id: str | None = None
 
 
-class Error(ServerEvent, tag="error"):
+class Error(ServerEvent, kw_only=True, tag="error"):
     error: ErrorDetail
 
 
 # Session and conversation
 
 
-class SessionCreated(ServerEvent, tag="session.created"):
+class SessionCreated(ServerEvent, kw_only=True, tag="session.created"):
     session: Settings
 
 
-class SessionUpdated(ServerEvent, tag="session.updated"):
+class SessionUpdated(ServerEvent, kw_only=True, tag="session.updated"):
     session: Settings
 
 
@@ -51,62 +51,62 @@ class Conversation(Struct, frozen=True):
     object: Literal["realtime.conversation"] = "realtime.conversation"
 
 
-class ConversationCreated(ServerEvent, tag="conversation.created"):
+class ConversationCreated(ServerEvent, kw_only=True, tag="conversation.created"):
     """Written on beta sockets only: GA captures do not show it."""
 
     conversation: Conversation
 
 
-class ConversationItemAdded(ServerEvent, tag="conversation.item.added"):
+class ConversationItemAdded(ServerEvent, kw_only=True, tag="conversation.item.added"):
     previous_item_id: str | None
     """None: it is the first."""
     item: Item
 
 
-class ConversationItemDone(ServerEvent, tag="conversation.item.done"):
+class ConversationItemDone(ServerEvent, kw_only=True, tag="conversation.item.done"):
     previous_item_id: str | None
     item: Item
 
 
-class ConversationItemRetrieved(ServerEvent, tag="conversation.item.retrieved"):
+class ConversationItemRetrieved(ServerEvent, kw_only=True, tag="conversation.item.retrieved"):
     item: Item
     """With its audio."""
 
 
-class ConversationItemTruncated(ServerEvent, tag="conversation.item.truncated"):
+class ConversationItemTruncated(ServerEvent, kw_only=True, tag="conversation.item.truncated"):
     item_id: str
     content_index: int
     audio_end_ms: int
 
 
-class ConversationItemDeleted(ServerEvent, tag="conversation.item.deleted"):
+class ConversationItemDeleted(ServerEvent, kw_only=True, tag="conversation.item.deleted"):
     item_id: str
 
 
 # Input audio. Times are milliseconds from the start of all audio written in the session.
 
 
-class InputAudioBufferSpeechStarted(ServerEvent, tag="input_audio_buffer.speech_started"):
+class InputAudioBufferSpeechStarted(ServerEvent, kw_only=True, tag="input_audio_buffer.speech_started"):
     audio_start_ms: int
     """Includes the prefix padding."""
     item_id: str
 
 
-class InputAudioBufferSpeechStopped(ServerEvent, tag="input_audio_buffer.speech_stopped"):
+class InputAudioBufferSpeechStopped(ServerEvent, kw_only=True, tag="input_audio_buffer.speech_stopped"):
     audio_end_ms: int
     item_id: str
 
 
-class InputAudioBufferCommitted(ServerEvent, tag="input_audio_buffer.committed"):
+class InputAudioBufferCommitted(ServerEvent, kw_only=True, tag="input_audio_buffer.committed"):
     previous_item_id: str | None
     item_id: str
 
 
-class InputAudioBufferCleared(ServerEvent, tag="input_audio_buffer.cleared"):
+class InputAudioBufferCleared(ServerEvent, kw_only=True, tag="input_audio_buffer.cleared"):
     pass
 
 
-class InputAudioBufferTimeoutTriggered(ServerEvent, tag="input_audio_buffer.timeout_triggered"):
+class InputAudioBufferTimeoutTriggered(ServerEvent, kw_only=True, tag="input_audio_buffer.timeout_triggered"):
     audio_start_ms: int
     audio_end_ms: int
     item_id: str
@@ -132,14 +132,14 @@ class DurationUsage(Struct, frozen=True, tag="duration"):
     seconds: float
 
 
-class TranscriptionDelta(ServerEvent, tag="conversation.item.input_audio_transcription.delta"):
+class TranscriptionDelta(ServerEvent, kw_only=True, tag="conversation.item.input_audio_transcription.delta"):
     item_id: str
     content_index: int
     delta: str
     logprobs: list[LogProb] | UnsetType = UNSET
 
 
-class TranscriptionCompleted(ServerEvent, tag="conversation.item.input_audio_transcription.completed"):
+class TranscriptionCompleted(ServerEvent, kw_only=True, tag="conversation.item.input_audio_transcription.completed"):
     item_id: str
     content_index: int
     transcript: str
@@ -147,7 +147,7 @@ class TranscriptionCompleted(ServerEvent, tag="conversation.item.input_audio_tra
     logprobs: list[LogProb] | UnsetType = UNSET
 
 
-class TranscriptionSegment(ServerEvent, tag="conversation.item.input_audio_transcription.segment"):
+class TranscriptionSegment(ServerEvent, kw_only=True, tag="conversation.item.input_audio_transcription.segment"):
     """Diarizing models only."""
 
     item_id: str
@@ -160,7 +160,7 @@ class TranscriptionSegment(ServerEvent, tag="conversation.item.input_audio_trans
     end: float
 
 
-class TranscriptionFailed(ServerEvent, tag="conversation.item.input_audio_transcription.failed"):
+class TranscriptionFailed(ServerEvent, kw_only=True, tag="conversation.item.input_audio_transcription.failed"):
     item_id: str
     content_index: int
     error: ErrorInfo
@@ -245,11 +245,11 @@ class Response(Struct, frozen=True, kw_only=True):
     temperature: float | UnsetType = UNSET
 
 
-class ResponseCreated(ServerEvent, tag="response.created"):
+class ResponseCreated(ServerEvent, kw_only=True, tag="response.created"):
     response: Response
 
 
-class ResponseDone(ServerEvent, tag="response.done"):
+class ResponseDone(ServerEvent, kw_only=True, tag="response.done"):
     response: Response
 
 
@@ -260,7 +260,7 @@ class RateLimit(Struct, frozen=True):
     reset_seconds: float
 
 
-class RateLimitsUpdated(ServerEvent, tag="rate_limits.updated"):
+class RateLimitsUpdated(ServerEvent, kw_only=True, tag="rate_limits.updated"):
     rate_limits: list[RateLimit]
     """Empty: nothing is limited."""
 
@@ -273,13 +273,13 @@ class OutputEvent(ServerEvent, kw_only=True):
     output_index: int
 
 
-class ResponseOutputItemAdded(ServerEvent, tag="response.output_item.added"):
+class ResponseOutputItemAdded(ServerEvent, kw_only=True, tag="response.output_item.added"):
     response_id: str
     output_index: int
     item: Item
 
 
-class ResponseOutputItemDone(ServerEvent, tag="response.output_item.done"):
+class ResponseOutputItemDone(ServerEvent, kw_only=True, tag="response.output_item.done"):
     response_id: str
     output_index: int
     item: Item
@@ -297,66 +297,66 @@ ContentPart = TextPart | AudioPart
 """In `content_part` events the types are `text` and `audio` in every dialect (PROTOCOL 0.3)."""
 
 
-class ResponseContentPartAdded(OutputEvent, tag="response.content_part.added"):
+class ResponseContentPartAdded(OutputEvent, kw_only=True, tag="response.content_part.added"):
     content_index: int
     part: ContentPart
 
 
-class ResponseContentPartDone(OutputEvent, tag="response.content_part.done"):
+class ResponseContentPartDone(OutputEvent, kw_only=True, tag="response.content_part.done"):
     content_index: int
     part: ContentPart
 
 
-class ResponseOutputTextDelta(OutputEvent, tag="response.output_text.delta"):
+class ResponseOutputTextDelta(OutputEvent, kw_only=True, tag="response.output_text.delta"):
     content_index: int
     delta: str
 
 
-class ResponseOutputTextDone(OutputEvent, tag="response.output_text.done"):
+class ResponseOutputTextDone(OutputEvent, kw_only=True, tag="response.output_text.done"):
     content_index: int
     text: str
 
 
-class ResponseOutputAudioDelta(OutputEvent, tag="response.output_audio.delta"):
+class ResponseOutputAudioDelta(OutputEvent, kw_only=True, tag="response.output_audio.delta"):
     content_index: int
     delta: bytes
     """Base64 on the wire, in the response's output format."""
 
 
-class ResponseOutputAudioDone(OutputEvent, tag="response.output_audio.done"):
+class ResponseOutputAudioDone(OutputEvent, kw_only=True, tag="response.output_audio.done"):
     content_index: int
 
 
-class ResponseOutputAudioTranscriptDelta(OutputEvent, tag="response.output_audio_transcript.delta"):
+class ResponseOutputAudioTranscriptDelta(OutputEvent, kw_only=True, tag="response.output_audio_transcript.delta"):
     content_index: int
     delta: str
 
 
-class ResponseOutputAudioTranscriptDone(OutputEvent, tag="response.output_audio_transcript.done"):
+class ResponseOutputAudioTranscriptDone(OutputEvent, kw_only=True, tag="response.output_audio_transcript.done"):
     content_index: int
     transcript: str
 
 
-class ResponseFunctionCallArgumentsDelta(OutputEvent, tag="response.function_call_arguments.delta"):
+class ResponseFunctionCallArgumentsDelta(OutputEvent, kw_only=True, tag="response.function_call_arguments.delta"):
     call_id: str
     delta: str
 
 
-class ResponseFunctionCallArgumentsDone(OutputEvent, tag="response.function_call_arguments.done"):
+class ResponseFunctionCallArgumentsDone(OutputEvent, kw_only=True, tag="response.function_call_arguments.done"):
     call_id: str
     name: str
     arguments: str
 
 
-class OutputAudioBufferStarted(ServerEvent, tag="output_audio_buffer.started"):
+class OutputAudioBufferStarted(ServerEvent, kw_only=True, tag="output_audio_buffer.started"):
     """WebRTC and SIP only, like its two siblings. Never sent here."""
 
     response_id: str
 
 
-class OutputAudioBufferStopped(ServerEvent, tag="output_audio_buffer.stopped"):
+class OutputAudioBufferStopped(ServerEvent, kw_only=True, tag="output_audio_buffer.stopped"):
     response_id: str
 
 
-class OutputAudioBufferCleared(ServerEvent, tag="output_audio_buffer.cleared"):
+class OutputAudioBufferCleared(ServerEvent, kw_only=True, tag="output_audio_buffer.cleared"):
     response_id: str

@@ -1,0 +1,188 @@
+"""The composition root: the only file that names concrete engines and id sources, and says why each was chosen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from importlib.util import find_spec
+from os import cpu_count
+from pathlib import Path
+from typing import TypeVar
+
+from realtime.config import Config
+from realtime.engines import models
+from realtime.errors import ConfigError
+from realtime.ports import Llm, Stt, Tts, Vad
+from realtime.runner.perform import Engines
+from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
+from realtime.server.ids import RandomIds
+from realtime.server.listener import Listener, Service
+from realtime.session.updates import Abilities
+
+LOCAL_LLM = "smollm2-135m-instruct"
+"""Name in the catalogue of the embedded language model."""
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class App:
+    """The daemon, from its settings to its end."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._workers = ThreadPoolExecutor(cpu_count(), thread_name_prefix="worker")
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; returns the exit status. Raises `ConfigError`, and `EngineError` where a model can't be had."""
+        _log_to_stderr(self._config.log_level)
+        _say(f"realtime {version('realtime-daemon')}")
+        engines = self.engines()
+        if find_spec("uvloop") is None:
+            asyncio.run(self._serve(engines))
+        else:
+            import uvloop
+
+            uvloop.run(self._serve(engines))
+        return 0
+
+    def engines(self) -> Engines:
+        """Load what the settings ask for; blocking, and slow where a model has to be fetched."""
+        return Engines(llm=self._llm(), stt=self._stt(), tts=self._tts(), vad=self._vad(), workers=self._workers)
+
+    def service(self, engines: Engines) -> Service:
+        """What sessions are made with."""
+        config = self._config
+        abilities = Abilities(
+            speech=engines.tts is not None,
+            audio=config.enable_audio_processing,
+            images=config.enable_image_processing,
+            session_seconds=config.session_seconds,
+        )
+        return Service(engines=engines, abilities=abilities, sample_rate=config.sample_rate, new_ids=RandomIds)
+
+    async def _serve(self, engines: Engines) -> None:
+        config = self._config
+        listener = Listener(self.service(engines), host=config.host, port=config.port, grace_seconds=config.grace_seconds)
+        stop = _stop_signal()
+        try:
+            async with listener:
+                where = f"ws://{_url_host(config.host)}:{listener.port}"
+                _say(f"  listening     {where}{STANDARD_PATH} (GA, beta), {where}{CLASSIC_PATH} (classic)")
+                await stop.wait()
+                _say("stopping: running answers may end")
+        finally:
+            await _close(engines)
+            self._workers.shutdown(wait=False, cancel_futures=True)
+
+    # Engines. Each says what it is and why.
+
+    def _llm(self) -> Llm:
+        config = self._config
+        if config.llm == "scripted":
+            from realtime.engines.scripted import ScriptedLlm
+
+            return _chosen("language", ScriptedLlm(), "as asked: it only echoes")
+        if config.llm == "endpoint" or (config.llm == "auto" and config.endpoint is not None):
+            return self._endpoint_llm(config.endpoint)
+        from realtime.engines.local_llm import LocalLlm
+
+        reason = "embedded, as asked" if config.llm == "local" else "embedded: neither OPENAI_BASE_URL nor OPENAI_API_KEY is set"
+        return _chosen("language", LocalLlm.load(self._fetched(LOCAL_LLM)), reason)
+
+    def _endpoint_llm(self, url: str | None) -> Llm:
+        if url is None:
+            raise ConfigError("REALTIME_LLM=endpoint needs OPENAI_BASE_URL or OPENAI_API_KEY")
+        from realtime.engines.chat import ChatLlm
+        from realtime.engines.endpoint import Timeouts
+
+        config = self._config
+        timeouts = Timeouts(connect=config.connect_seconds, first_token=config.first_token_seconds, between_tokens=config.token_seconds)
+        key = "with a key" if config.openai_api_key else "without a key"
+        return _chosen("language", ChatLlm(url, config.openai_api_key, config.openai_model, timeouts=timeouts), f"at {url}, {key}")
+
+    def _stt(self) -> Stt:
+        config = self._config
+        if config.stt == "scripted" or not config.enable_audio_processing:
+            from realtime.engines.scripted import ScriptedStt
+
+            return _chosen("transcripts", ScriptedStt(), "as asked: it hears nothing")
+        from realtime.engines.whisper import WhisperStt
+
+        name = config.whisper_model
+        return _chosen("transcripts", WhisperStt.load(self._fetched(name), name), "embedded")
+
+    def _tts(self) -> Tts | None:
+        choice = self._config.tts
+        if choice == "scripted":
+            from realtime.engines.scripted import ScriptedTts
+
+            return _chosen("voice", ScriptedTts(), "as asked: it only hums")
+        if choice == "none" or (choice == "auto" and find_spec("hibari") is None):
+            _say(
+                f"  voice         none: {'as asked' if choice == 'none' else 'hibari-tts is not installed (extra: local)'}; answers are text"
+            )
+            return None
+        from realtime.engines.local_voice import LocalVoice
+
+        return _chosen("voice", LocalVoice.load(), "embedded")
+
+    def _vad(self) -> Vad:
+        if self._config.vad == "scripted":
+            from realtime.engines.scripted import ScriptedVad
+
+            return ScriptedVad()
+        from realtime.engines.silero import SileroVad
+
+        return SileroVad()
+
+    def _fetched(self, name: str) -> Path:
+        """The folder of a model, fetched first if it is not here."""
+        with models.terminal_progress() as progress:
+            return models.fetch(name, self._config.cache_dir, progress)
+
+
+E = TypeVar("E", Llm, Stt, Tts)
+
+
+def _chosen(role: str, engine: E, reason: str) -> E:
+    _say(f"  {role:13} {engine.name}: {reason}")
+    return engine
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    if level != "debug":
+        # A line for every connection belongs to debugging; its warnings and errors stay.
+        logging.getLogger("websockets").setLevel(logging.WARNING)
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; a second one does not wait for anybody."""
+    stop, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
+
+    def ring() -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ring)
+    return stop
+
+
+async def _close(engines: Engines) -> None:
+    for engine in (engines.llm, engines.stt, engines.tts):
+        if engine is not None:
+            await engine.close()

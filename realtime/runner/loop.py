@@ -1,0 +1,91 @@
+"""The shell around one session: inputs in, one at a time; effects out, in order; the session's one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+from realtime.runner.outbox import Outbox
+from realtime.runner.perform import Engines, Performer
+from realtime.session import inputs
+from realtime.session.inputs import Input
+from realtime.session.machine import Session
+from realtime.wire.codec import Codec
+
+log = logging.getLogger(__name__)
+
+OUR_FAULT = 1011
+"""Close code when the session itself breaks (RFC 6455, 7.4.1: internal error)."""
+
+
+class Runner:
+    """`post` is synchronous and may be called from anywhere on the loop, even while it runs: one input is finished before the next."""
+
+    def __init__(self, session: Session, engines: Engines, codec: Codec, outbox: Outbox) -> None:
+        self._session = session
+        self._outbox = outbox
+        self._performer = Performer(engines, codec, outbox, self.post)
+        self._inbox: deque[Input] = deque()
+        self._draining = False
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.idle = asyncio.Event()
+        """Set while no response is running."""
+        self.idle.set()
+
+    def post(self, input: Input) -> None:
+        """Have the session take an input, and do what it asks."""
+        if self._closed:
+            return
+        self._inbox.append(input)
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self._inbox:
+                self._take(self._inbox.popleft())
+        except Exception:
+            log.exception("The session broke; it is closed")
+            self._closed = True
+            self._outbox.close(OUR_FAULT, "internal error")
+        finally:
+            self._draining = False
+
+    def _take(self, input: Input) -> None:
+        for effect in self._session.receive(input, now=self._loop.time()):
+            self._performer.perform(effect)
+        if self._session.busy:
+            self.idle.clear()
+        else:
+            self.idle.set()
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self._session.deadline()
+        if self._timer is not None and self._timer.when() == deadline:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if deadline is None else self._loop.call_at(deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self.post(inputs.TimePassed())
+
+    @property
+    def behind(self) -> bool:
+        """Should the connection wait before it reads on?"""
+        return self._performer.listening.behind
+
+    async def catch_up(self) -> None:
+        """Wait until the detector has heard most of what has come."""
+        await self._performer.listening.catch_up()
+
+    async def close(self) -> None:
+        """Stop every job of the session and its timer."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._performer.close()

@@ -1,0 +1,139 @@
+"""Doing what a session asks: each effect to the outbox or to an engine, each outcome back as an input.
+
+Performing never waits. A job that an engine fails ends as the outcome that says so; an error of ours in a job is logged, and ends so too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, assert_never
+
+from msgspec import Struct
+
+from realtime.errors import EngineError
+from realtime.ports import Llm, Stt, TextDelta, Tts, Vad
+from realtime.runner.listening import Listening
+from realtime.runner.outbox import Outbox
+from realtime.runner.sounds import Mouth, heard
+from realtime.runner.tasks import Tasks
+from realtime.session import inputs
+from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Send, Speak, Transcribe
+from realtime.session.inputs import Input
+from realtime.wire.codec import Codec
+from realtime.wire.server import ErrorInfo
+
+log = logging.getLogger(__name__)
+
+
+class Engines(Struct, frozen=True):
+    """The models behind every session of the process."""
+
+    llm: Llm
+    stt: Stt
+    tts: Tts | None
+    """None: there is no voice, and no session is allowed to want one."""
+    vad: Vad
+    workers: Executor
+    """Threads for the detector and for conversions."""
+
+
+def error_info(error: Exception) -> ErrorInfo:
+    """What the client is told of a failure: an engine's own words, or no more than that it was ours."""
+    if isinstance(error, EngineError):
+        return ErrorInfo(type=error.type, code=error.code, message=error.message)
+    return ErrorInfo(type="server_error", code="internal_error", message="The server failed while doing this; its log says more.")
+
+
+class Performer:
+    """The effects of one session."""
+
+    def __init__(self, engines: Engines, codec: Codec, outbox: Outbox, post: Callable[[Input], None]) -> None:
+        self._engines = engines
+        self._codec = codec
+        self._outbox = outbox
+        self._post = post
+        self._tasks = Tasks()
+        self.listening = Listening(engines.vad, engines.workers, self._scored, self._deaf)
+
+    def perform(self, effect: Effect) -> None:
+        match effect:
+            case Send(event=event, answers=answers):
+                for frame in self._codec.encode(event, answers):
+                    self._outbox.put(frame)
+            case Detect():
+                self.listening.hear(effect)
+            case Generate(response_id=id):
+                self._tasks.start(id, self._guard(self._generate(effect), lambda error: inputs.ResponseBroke(id, error)))
+            case Speak(response_id=id):
+                self._tasks.start(id, self._guard(self._speak(effect), lambda error: inputs.ResponseBroke(id, error)))
+            case Transcribe(item_id=id, content_index=index):
+                self._tasks.start(id, self._guard(self._transcribe(effect), lambda error: _not_transcribed(id, index, error)))
+            case Abandon(id=id):
+                self._tasks.abandon(id)
+            case Close(code=code, reason=reason):
+                self._outbox.close(code, reason)
+            case _:
+                assert_never(effect)
+
+    async def close(self) -> None:
+        """Stop every job and wait until it has stopped."""
+        self.listening.close()
+        await self._tasks.close()
+
+    # Jobs
+
+    async def _guard(self, job: Coroutine[Any, Any, None], broke: Callable[[ErrorInfo], Input]) -> None:
+        """The top of every job: whatever goes wrong in it is an outcome."""
+        try:
+            await job
+        except Exception as error:
+            if not isinstance(error, EngineError):
+                log.exception("A job of ours failed")
+            self._post(broke(error_info(error)))
+
+    async def _generate(self, effect: Generate) -> None:
+        id, post = effect.response_id, self._post
+        async for event in self._engines.llm.stream(effect.request):
+            if isinstance(event, TextDelta):
+                post(inputs.TextGenerated(id, event.text))
+            else:
+                post(inputs.GenerationFinished(id, event.reason, event.usage))
+
+    async def _speak(self, effect: Speak) -> None:
+        tts = self._engines.tts
+        if tts is None:  # a session without a voice offers no audio
+            raise AssertionError("nobody can speak")
+        mouth = Mouth(tts.sample_rate, effect.format)
+        async for piece in tts.speak(effect.text, voice=effect.voice, speed=effect.speed):
+            self._sound(effect, mouth.say(piece))
+        self._sound(effect, mouth.finish())
+        self._post(inputs.ClauseSpoken(effect.response_id, effect.clause))
+
+    def _sound(self, effect: Speak, audio: bytes) -> None:
+        if audio:
+            self._post(inputs.ClauseSounded(effect.response_id, effect.clause, audio))
+
+    async def _transcribe(self, effect: Transcribe) -> None:
+        loop = asyncio.get_running_loop()
+        audio = await loop.run_in_executor(self._engines.workers, heard, effect.audio, effect.format)
+        transcript = await self._engines.stt.transcribe(audio, language=effect.language, prompt=effect.prompt)
+        self._post(inputs.SpeechTranscribed(effect.item_id, effect.content_index, transcript.text, transcript.seconds))
+
+    # The detector
+
+    def _scored(self, epoch: int, scores: list[float]) -> None:
+        if scores:
+            self._post(inputs.SpeechScored(epoch, scores))
+
+    def _deaf(self, epoch: int, error: Exception) -> None:
+        log.error("The detector failed", exc_info=error)
+        self._post(inputs.DetectionFailed(epoch, error_info(error)))
+
+
+def _not_transcribed(item_id: str, content_index: int, error: ErrorInfo) -> Input:
+    # agents-realtime drops the event when `param` is null (PROTOCOL 3.2).
+    told = ErrorInfo(type="transcription_error", code=error.code, message=error.message, param="audio")
+    return inputs.TranscriptionBroke(item_id, content_index, told)

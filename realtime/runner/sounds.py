@@ -1,0 +1,36 @@
+"""Between the audio formats of the wire and the arrays that engines hear and speak."""
+
+from __future__ import annotations
+
+from realtime.media import formats, pcm
+from realtime.media.formats import Encoding
+from realtime.media.resample import Resampler, resample
+from realtime.ports import EAR_RATE, Float32, Int16
+from realtime.wire.settings import AudioFormat, PcmaFormat, PcmFormat, PcmuFormat, sample_rate
+
+_ENCODINGS: dict[type, Encoding] = {PcmFormat: "pcm16", PcmuFormat: "ulaw", PcmaFormat: "alaw"}
+
+
+def encoding(format: AudioFormat) -> Encoding:
+    return _ENCODINGS[type(format)]
+
+
+def heard(audio: bytes, format: AudioFormat) -> Float32:
+    """A whole utterance at `EAR_RATE`. Takes about a millisecond for ten seconds: call it from a worker thread."""
+    samples = pcm.to_float(formats.decode(encoding(format), audio))
+    return resample(samples, sample_rate(format), EAR_RATE)
+
+
+class Mouth:
+    """Turns the pieces of one clause into the format that the client hears."""
+
+    def __init__(self, source_rate: int, format: AudioFormat) -> None:
+        self._encoding = encoding(format)
+        self._resampler = Resampler(source_rate, sample_rate(format))
+
+    def say(self, piece: Int16) -> bytes:
+        return formats.encode(self._encoding, self._resampler.push(piece))
+
+    def finish(self) -> bytes:
+        """What the converter still held back."""
+        return formats.encode(self._encoding, self._resampler.finish())

@@ -1,0 +1,66 @@
+"""One websocket: frames in to the session, the outbox out to the client, until either side says goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from realtime.errors import ClientError
+from realtime.runner.loop import Runner
+from realtime.runner.outbox import Outbox
+from realtime.runner.perform import Engines
+from realtime.session import inputs
+from realtime.session.machine import Session
+from realtime.wire.codec import Codec
+
+log = logging.getLogger(__name__)
+
+GOING_AWAY = 1001
+"""Close code of a server that stops (RFC 6455, 7.4.1)."""
+
+
+class Connection:
+    """The session of one client, for as long as the client stays."""
+
+    def __init__(self, socket: ServerConnection, session: Session, engines: Engines, codec: Codec) -> None:
+        self._socket = socket
+        self._codec = codec
+        self._outbox = Outbox(socket)
+        self._runner = Runner(session, engines, codec, self._outbox)
+
+    async def run(self) -> None:
+        """Serve until the socket is closed."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(self._outbox.write())
+                self._runner.post(inputs.Opened())
+                await self._read()
+                writer.cancel()
+        except* ConnectionClosed:
+            pass
+        finally:
+            await self._runner.close()
+
+    async def _read(self) -> None:
+        decode, runner = self._codec.decode, self._runner
+        async for frame in self._socket:
+            try:
+                runner.post(decode(frame))
+            except ClientError as error:
+                runner.post(inputs.FrameRefused(error))
+            if runner.behind:
+                await runner.catch_up()
+
+    async def finish(self, grace_seconds: float) -> None:
+        """Let a running response end and reach the client, for so long at the most; then say goodbye."""
+        goodbye = (GOING_AWAY, "server is shutting down")
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await self._runner.idle.wait()
+                self._outbox.close(*goodbye)
+                await self._socket.wait_closed()
+        except TimeoutError:
+            await self._socket.close(*goodbye)

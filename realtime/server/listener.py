@@ -1,0 +1,112 @@
+"""The listening socket: accepts clients, gives each a session, and lets them go when the server stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from msgspec import Struct
+from websockets.asyncio.server import Server, ServerConnection, serve
+
+from realtime.errors import ConfigError
+from realtime.runner.perform import Engines
+from realtime.server import http
+from realtime.server.connection import Connection
+from realtime.session.ids import Ids
+from realtime.session.machine import Session
+from realtime.session.updates import Abilities
+from realtime.wire.beta import BetaCodec
+from realtime.wire.classic import ClassicCodec
+from realtime.wire.codec import Codec, GaCodec
+from realtime.wire.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAX_FRAME = 64 * 1024 * 1024
+"""Bytes of one frame. 15 MiB of audio are 20 MiB of base64: a frame that holds somewhat more is answered, one over this ends the socket."""
+
+PING_SECONDS = 20
+"""Between pings, as upstream does (PROTOCOL 1.4)."""
+
+
+class Service(Struct, frozen=True, kw_only=True):
+    """What every session of this server is made with."""
+
+    engines: Engines
+    abilities: Abilities
+    sample_rate: int
+    """Of classic PCM, samples a second."""
+    new_ids: Callable[[], Ids]
+
+
+class Listener:
+    """`async with Listener(...)`: listening inside, everybody let go after."""
+
+    def __init__(self, service: Service, *, host: str, port: int, grace_seconds: float) -> None:
+        self._service = service
+        self._host, self._port = host, port
+        self._grace_seconds = grace_seconds
+        self._codecs: dict[http.Dialect, Codec] = {
+            "ga": GaCodec(),
+            "beta": BetaCodec(),
+            "classic": ClassicCodec(service.sample_rate),
+        }
+        self._connections: set[Connection] = set()
+        self._server: Server
+
+    @property
+    def port(self) -> int:
+        """The port in fact, where 0 was asked for."""
+        port: int = next(iter(self._server.sockets)).getsockname()[1]
+        return port
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._server = await serve(
+                self._serve,
+                self._host,
+                self._port,
+                process_request=http.answer,
+                select_subprotocol=http.subprotocol,
+                compression=None,  # audio in base64 hardly shrinks, and every session would hold a window of 64 KB
+                max_size=MAX_FRAME,
+                ping_interval=PING_SECONDS,
+                ping_timeout=PING_SECONDS,
+                server_header="realtime",
+            )
+        except OSError as error:
+            raise ConfigError(f"Can't listen on {self._host} port {self._port}: {error.strerror or error}") from error
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Accept nobody more, let running responses end for the grace period, then close with 1001."""
+        self._server.close(close_connections=False)
+        goodbyes = (connection.finish(self._grace_seconds) for connection in self._connections)
+        await asyncio.gather(*goodbyes, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        assert socket.request is not None
+        codec = self._codecs[http.dialect(socket.request)]
+        connection = Connection(socket, self._session(codec, http.model(socket.request)), self._service.engines, codec)
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+
+    def _session(self, codec: Codec, model: str | None) -> Session:
+        service = self._service
+        ids = service.new_ids()
+        settings = Settings(
+            id=ids.new("sess"),
+            model=model or service.engines.llm.name,
+            output_modalities=("audio",) if service.abilities.speech else ("text",),
+            expires_at=int(time.time() + service.abilities.session_seconds),  # noqa: TID251 - a date for the client, no measure
+            audio=codec.audio,
+        )
+        return Session(settings, ids, service.abilities)
