@@ -1,0 +1,158 @@
+"""A chat completion on the wire: the request that is posted, and the answer that is streamed back.
+
+Owns the JSON of both and what the pieces of an answer mean. Refuses any I/O. Fields that we don't use are not even decoded.
+
+Reference: OpenAI API, "Create chat completion" and "The chat completion chunk object".
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from realtime.engines.prompt import ChatMessage, messages
+from realtime.engines.refusals import failed
+from realtime.errors import EngineError
+from realtime.ports import Finished, LlmRequest, TokenUsage
+
+_DONE = b"[DONE]"
+
+
+class StreamOptions(Struct, frozen=True):
+    """What else the stream should carry."""
+
+    include_usage: bool
+
+
+class Shape(Struct, frozen=True):
+    """Which fields an endpoint knows: they don't all speak the same year's API."""
+
+    asks_usage: bool = True
+    """`stream_options`: refused by Fireworks and by Azure's data sources, at times."""
+    names_completion: bool = False
+    """`max_completion_tokens`: OpenAI's reasoning models know no `max_tokens`; Ollama, vLLM, llama.cpp and Gemini all do."""
+
+
+class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of the request."""
+
+    model: str
+    messages: list[ChatMessage]
+    stream: bool
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+
+
+def body(model: str, request: LlmRequest, shape: Shape) -> bytes:
+    """Return the JSON to post."""
+    limit = request.max_output_tokens
+    return msgspec.json.encode(
+        ChatRequest(
+            model=model,
+            messages=messages(request),
+            stream=True,
+            stream_options=StreamOptions(include_usage=True) if shape.asks_usage else None,
+            max_tokens=None if shape.names_completion else limit,
+            max_completion_tokens=limit if shape.names_completion else None,
+            temperature=request.temperature,
+        )
+    )
+
+
+class _Delta(Struct):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    """DeepSeek, vLLM, llama.cpp: thoughts, which are never spoken."""
+    reasoning: str | None = None
+    """The same from Ollama, OpenRouter and Groq."""
+
+
+class _Choice(Struct):
+    delta: _Delta | None = None
+    message: _Delta | None = None
+    """In place of `delta` where the endpoint does not stream."""
+    finish_reason: str | None = None
+
+
+class _PromptDetails(Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+
+
+class _Chunk(Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Raw = Raw(b"")
+
+
+_CHUNKS = msgspec.json.Decoder(_Chunk)
+
+
+class Answer:
+    """What one answer has said so far. Give each piece to `read`; at the end of the stream `finished` sums up."""
+
+    __slots__ = ("_secret", "_usage", "begun", "done", "reason")
+
+    def __init__(self, secret: str = "") -> None:
+        self._secret = secret
+        self._usage: _Usage | None = None
+        self.begun = False
+        """The model has produced something, be it a thought."""
+        self.done = False
+        """The endpoint said that nothing more will come."""
+        self.reason: str | None = None
+        """Why the model stopped, in the endpoint's word; None while it has not."""
+
+    def read(self, data: bytes) -> str:
+        """Return the text of one piece of JSON, often empty. Raises `EngineError` for an error object and for what is not JSON."""
+        if data == _DONE:
+            self.done = True
+            return ""
+        try:
+            chunk = _CHUNKS.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if not data:
+                # An event without data keeps a line warm.
+                return ""
+            raise EngineError("server_error", f"The endpoint sent something that is not a chat completion: {error}.") from error
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if chunk.error and (problem := bytes(chunk.error)) != b"null":
+            raise failed(problem, secret=self._secret)
+        return self._read_choice(chunk.choices[0]) if chunk.choices else ""
+
+    def _read_choice(self, choice: _Choice) -> str:
+        if choice.finish_reason:
+            self.reason = choice.finish_reason
+        delta = choice.delta or choice.message
+        if delta is None:
+            return ""
+        text = delta.content or delta.refusal or ""
+        if not self.begun:
+            self.begun = bool(text or delta.reasoning_content or delta.reasoning)
+        return text
+
+    def finished(self) -> Finished:
+        """Return the end of the answer. Raises `EngineError` where the stream just stopped."""
+        if self.reason is None and not self.done:
+            raise EngineError("stream_interrupted", "The endpoint broke off in the middle of its answer.")
+        usage = self._token_usage()
+        if self.reason == "length":
+            return Finished("length", usage)
+        # Every other reason (tool_calls, eos, ...) means that the model chose to stop.
+        return Finished("content_filter" if self.reason == "content_filter" else "stop", usage)
+
+    def _token_usage(self) -> TokenUsage | None:
+        usage = self._usage
+        if usage is None:
+            return None
+        details = usage.prompt_tokens_details
+        return TokenUsage(usage.prompt_tokens or 0, usage.completion_tokens or 0, (details.cached_tokens or 0) if details else 0)

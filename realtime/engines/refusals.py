@@ -1,0 +1,130 @@
+"""What an endpoint says when it won't: its error bodies, as the `EngineError` that the client may read.
+
+Owns the codes, the shapes that endpoints give to an error, and the mask over the API key. Refuses to decide whether to try again:
+`retries` does.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+from msgspec import Struct
+
+from realtime.errors import EngineError
+
+MAX_MESSAGE = 1_000
+"""Characters of an endpoint's message that are passed on: whole for all that was seen, and no HTML page of a proxy."""
+
+MAX_CODE = 64
+"""Characters of an endpoint's code that are passed on; the longest of OpenAI's has 40."""
+
+_CODES: dict[int, str] = {
+    401: "invalid_api_key",
+    402: "insufficient_quota",
+    403: "invalid_api_key",
+    404: "model_not_found",
+    408: "timeout",
+    429: "rate_limit_exceeded",
+}
+"""Where the endpoint gives no code of its own (PROTOCOL 6)."""
+
+
+class Problem(Struct):
+    """The OpenAI error object. Fields may hold anything: each imitator fills them its own way."""
+
+    message: object = None
+    code: object = None
+    """A word; a number in llama.cpp, vLLM, OpenRouter and Gemini, which is then the HTTP status."""
+
+
+class _Body(Struct):
+    error: Problem | str | None = None
+    message: object = None
+    """vLLM before 0.10 puts the error object on the top level."""
+    code: object = None
+    detail: object = None
+    """FastAPI: a text, or a list of what is wrong with the request."""
+
+
+_BODIES = msgspec.json.Decoder(_Body | list[_Body] | str | None)
+"""Gemini's compatible endpoint wraps the object into a list."""
+
+
+class Refused(EngineError):
+    """Raised when the endpoint answered with an HTTP status of 400 or more."""
+
+    def __init__(self, code: str, message: str, *, type: str, status: int, body: bytes, retry_after: str | None) -> None:
+        super().__init__(code, message, type=type)
+        self.status = status
+        self.body = body
+        self.retry_after = retry_after
+
+
+def refused(status: int, body: bytes, *, secret: str, retry_after: str | None = None) -> Refused:
+    """Return the error that an HTTP answer stands for."""
+    problem = _problem(body)
+    code = _own_code(problem, secret) or _code(status)
+    message = _own_message(problem, secret) or f"The endpoint answered {status} {_phrase(status)}".rstrip() + "."
+    return Refused(code, message, type=_type(status), status=status, body=body, retry_after=retry_after)
+
+
+def failed(error: bytes, *, secret: str) -> EngineError:
+    """Return the error that an error object inside an answer stands for."""
+    problem = _problem(b'{"error":' + error + b"}")
+    status = problem.code if isinstance(problem.code, int) else 500
+    message = _own_message(problem, secret) or "The endpoint failed while it was answering."
+    return EngineError(_own_code(problem, secret) or _code(status), message, type=_type(status))
+
+
+def masked(text: str, secret: str) -> str:
+    """Return the text without the key: some endpoints repeat what they were sent."""
+    return text.replace(secret, "***") if secret else text
+
+
+def _problem(body: bytes) -> Problem:
+    try:
+        found = _BODIES.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Problem()
+    if isinstance(found, list):
+        found = found[0] if found else None
+    if not isinstance(found, _Body):
+        return Problem(found)
+    if isinstance(found.error, Problem):
+        return found.error
+    return Problem(found.error or found.message or _text(found.detail), found.code)
+
+
+def _text(detail: object) -> object:
+    return detail if detail is None or isinstance(detail, str) else msgspec.json.encode(detail).decode()
+
+
+def _own_message(problem: Problem, secret: str) -> str | None:
+    # The key goes before the text is cut, or half a key might stay.
+    return masked(problem.message, secret)[:MAX_MESSAGE] if isinstance(problem.message, str) else None
+
+
+def _own_code(problem: Problem, secret: str) -> str | None:
+    code = problem.code
+    # LiteLLM sends the status as text: that is no code.
+    if not isinstance(code, str) or not code or code.isdigit():
+        return None
+    return masked(code, secret)[:MAX_CODE]
+
+
+def _code(status: int) -> str:
+    return _CODES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
+
+
+def _type(status: int) -> str:
+    if status == 429:
+        return "rate_limit_error"
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
