@@ -7,6 +7,7 @@ It never drops the instructions. Text is encoded apart from the marks between tu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import assert_never
 
 from msgspec import Struct
 
@@ -66,6 +67,8 @@ def _turn(item: Item) -> Turn:
             return Turn("assistant", f"(I call the tool {name} with {arguments})")
         case FunctionCallOutput(output=output):
             return Turn("user", f"(The tool answers: {output})")
+        case _:
+            assert_never(item)
 
 
 def _words(part: Part) -> str:

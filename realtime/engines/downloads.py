@@ -134,6 +134,7 @@ def _run(command: list[str], folder: Path, watch: Callable[[], None]) -> None:
             process.wait()
     if process.returncode:
         raise EngineError("model_unavailable", _last_words(log))
+    watch()  # the last bytes came after the last look
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
@@ -149,11 +150,12 @@ def _last_words(log: Path) -> str:
 
 
 def _bytes_under(folder: Path) -> int:
-    return sum(_size(path) for path in folder.rglob("*"))
+    # os.walk passes over a folder that the child has just removed; Path.rglob would raise.
+    return sum(_size(os.path.join(root, name)) for root, _, names in os.walk(folder) for name in names)
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size if path.is_file() else 0
+        return os.stat(path).st_size
     except OSError:  # the child has just moved it
         return 0

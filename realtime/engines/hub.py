@@ -2,8 +2,8 @@
 
     python hub.py REPOSITORY FOLDER [ENDPOINT]
 
-As soon as the hub has answered it writes the bytes to expect into `FOLDER/total`, then the files into `FOLDER/files`. A failure is a
-traceback and status 1: the exceptions behind it differ from version to version of huggingface_hub, its last line is always legible.
+As soon as the hub has answered it writes the bytes to expect into `FOLDER/total`, then the files into `FOLDER/files`. A failure is one
+line on stderr and status 1: the exceptions behind it differ from version to version of huggingface_hub, so nobody is asked to catch them.
 It imports nothing of this package.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from types import TracebackType
 
 PATTERNS = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 """The files of a model for ctranslate2: the list of faster_whisper.utils.download_model."""
@@ -38,5 +39,11 @@ def main(arguments: list[str]) -> None:
     )
 
 
+def say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An `excepthook` for a reader who wants the reason and not the traceback; the hub's errors go on for many lines."""
+    print(f"{kind.__name__}: {str(error).strip().partition(chr(10))[0]}", file=sys.stderr)
+
+
 if __name__ == "__main__":
+    sys.excepthook = say
     main(sys.argv[1:])

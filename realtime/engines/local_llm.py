@@ -36,6 +36,10 @@ TEMPERATURE = 0.2
 TOP_P = 0.9
 """What SmolLM2's model card recommends (huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct, "How to use")."""
 
+TEMPERATURE_SCALE = TEMPERATURE / 0.8
+"""Clients think of large models, for which 0.8 is the protocol's default (PROTOCOL 2.8); at a true 0.8 this one calls the capital of France
+"Allemagne". So theirs is scaled until their default is ours."""
+
 TOP_K = 40
 """Candidates for each token: cuts the long tail that a small model fills with nonsense when the temperature is high."""
 
@@ -183,7 +187,7 @@ _BYTES = _byte_of_character()
 
 
 def _sampling(temperature: float | None) -> dict[str, Any]:
-    temperature = TEMPERATURE if temperature is None else temperature
-    if temperature <= 0:
+    scaled = TEMPERATURE if temperature is None else temperature * TEMPERATURE_SCALE
+    if scaled <= 0:
         return {"sampling_topk": 1}
-    return {"sampling_topk": TOP_K, "sampling_topp": TOP_P, "sampling_temperature": temperature}
+    return {"sampling_topk": TOP_K, "sampling_topp": TOP_P, "sampling_temperature": scaled}

