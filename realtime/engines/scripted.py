@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from typing import TypeVar, assert_never
 
 import numpy as np
@@ -134,15 +135,16 @@ class ScriptedLlm:
         self.streaming += 1
         try:
             await _pause(self._first_delay)
-            async for event in self._follow(request, _steps(answer)):
-                yield event
+            async with aclosing(self._follow(request, _steps(answer))) as events:
+                async for event in events:
+                    yield event
         finally:
             self.streaming -= 1
 
     async def close(self) -> None:
         """Nothing to release."""
 
-    async def _follow(self, request: LlmRequest, steps: Sequence[Step]) -> AsyncIterator[LlmEvent]:
+    async def _follow(self, request: LlmRequest, steps: Sequence[Step]) -> AsyncGenerator[LlmEvent, None]:
         pieces = 0
         for step in steps:
             match step:
