@@ -30,7 +30,7 @@ LINGER = 1.0
 """Seconds that an answer's last bytes are waited for behind the listener's back, so that its connection can serve again."""
 
 MAX_ERROR_BODY = 1 << 16
-"""Bytes of a refusal that are read; the JSON of one is under 4 KiB."""
+"""Bytes of a refusal that are read: far more than an error object needs, and a bound on a page that is none."""
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):

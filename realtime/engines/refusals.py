@@ -14,10 +14,10 @@ from msgspec import Struct
 from realtime.errors import EngineError
 
 MAX_MESSAGE = 1_000
-"""Characters of an endpoint's message that are passed on: whole for all that was seen, and no HTML page of a proxy."""
+"""Characters of an endpoint's message that are passed on: a paragraph, for a person reads it."""
 
 MAX_CODE = 64
-"""Characters of an endpoint's code that are passed on; the longest of OpenAI's has 40."""
+"""Characters of an endpoint's code that are passed on: it is a name, not a text."""
 
 _CODES: dict[int, str] = {
     401: "invalid_api_key",
@@ -41,7 +41,7 @@ class Problem(Struct):
 class _Body(Struct):
     error: Problem | str | None = None
     message: object = None
-    """vLLM before 0.10 puts the error object on the top level."""
+    """vLLM has put the error object on the top level (vllm-project/vllm#10463)."""
     code: object = None
     detail: object = None
     """FastAPI: a text, or a list of what is wrong with the request."""
