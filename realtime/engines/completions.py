@@ -28,7 +28,7 @@ class Shape(Struct, frozen=True):
     """Which fields an endpoint knows: they don't all speak the same year's API."""
 
     asks_usage: bool = True
-    """`stream_options`: has been refused by Fireworks (FlowiseAI/Flowise#2866) and by Azure with data sources (openai/openai-python#2296)."""
+    """`stream_options`: refused by Fireworks (FlowiseAI/Flowise#2866) and by Azure with data sources (openai/openai-python#2296)."""
     names_completion: bool = False
     """`max_completion_tokens`: OpenAI's reasoning models know no `max_tokens`; Ollama, vLLM, llama.cpp and Gemini all do."""
 
