@@ -30,6 +30,8 @@ class Runner:
         self._draining = False
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
+        """For which the timer is set."""
         self._closed = False
         self.idle = asyncio.Event()
         """Set while no response is running."""
@@ -54,24 +56,29 @@ class Runner:
             self._draining = False
 
     def _take(self, input: Input) -> None:
-        for effect in self._session.receive(input, now=self._loop.time()):
-            self._performer.perform(effect)
-        if self._session.busy:
-            self.idle.clear()
-        else:
-            self.idle.set()
-        self._arm()
+        session, perform = self._session, self._performer.perform
+        for effect in session.receive(input, now=self._loop.time()):
+            perform(effect)
+        if session.busy is self.idle.is_set():
+            self._turn_idle(not session.busy)
+        deadline = session.deadline()
+        if deadline != self._deadline:
+            self._arm(deadline)
 
-    def _arm(self) -> None:
-        deadline = self._session.deadline()
-        if self._timer is not None and self._timer.when() == deadline:
-            return
+    def _turn_idle(self, idle: bool) -> None:
+        if idle:
+            self.idle.set()
+        else:
+            self.idle.clear()
+
+    def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._deadline = deadline
         self._timer = None if deadline is None else self._loop.call_at(deadline, self._ring)
 
     def _ring(self) -> None:
-        self._timer = None
+        self._timer = self._deadline = None
         self.post(inputs.TimePassed())
 
     @property

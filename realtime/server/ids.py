@@ -9,7 +9,9 @@ from itertools import count
 _ALPHABET = string.ascii_letters + string.digits
 LENGTH = 21
 """Characters after the kind, as upstream has (PROTOCOL 1.5)."""
-_COUNTER = 9
+
+FIRST = 100_000_000
+"""Where the count begins, so that all ids are of one length for the first 900 million."""
 
 
 def _random(length: int) -> str:
@@ -23,10 +25,10 @@ class RandomIds:
     """
 
     def __init__(self) -> None:
-        self._own = _random(LENGTH - _COUNTER)
-        self._counts = count()
+        self._own = _random(LENGTH - len(str(FIRST)))
+        self._counts = count(FIRST)
 
     def new(self, kind: str) -> str:
         if kind == "sess":
             return f"sess_{_random(LENGTH)}"
-        return f"{kind}_{self._own}{next(self._counts):0{_COUNTER}d}"
+        return f"{kind}_{self._own}{next(self._counts)}"

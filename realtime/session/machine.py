@@ -11,13 +11,27 @@ from typing import assert_never
 from msgspec import UNSET
 
 from realtime.errors import ClientError
-from realtime.session import inputs
 from realtime.session.admission import admit, check_audio
 from realtime.session.conversation import Conversation, Entry, snapshot
 from realtime.session.ear import Ear, TurnBegan, TurnEnded
 from realtime.session.effects import Close, Effect, Effects
 from realtime.session.ids import Ids
-from realtime.session.inputs import Input, Outcome
+from realtime.session.inputs import (
+    ClauseSounded,
+    ClauseSpoken,
+    DetectionFailed,
+    FrameRefused,
+    GenerationFinished,
+    Input,
+    Opened,
+    Outcome,
+    ResponseBroke,
+    SpeechScored,
+    SpeechTranscribed,
+    TextGenerated,
+    TimePassed,
+    TranscriptionBroke,
+)
 from realtime.session.response import CancelReason, Response
 from realtime.session.sound import Sound
 from realtime.session.transcripts import Transcripts
@@ -61,17 +75,15 @@ class Session:
         if self._closed:
             return []
         match input:
-            case inputs.TextGenerated() | inputs.ClauseSounded() | inputs.SpeechScored() | inputs.ClauseSpoken():
+            case TextGenerated() | ClauseSounded() | SpeechScored() | ClauseSpoken() | GenerationFinished():
                 self._come_out(input)
-            case inputs.GenerationFinished() | inputs.ResponseBroke() | inputs.SpeechTranscribed():
+            case ResponseBroke() | SpeechTranscribed() | TranscriptionBroke() | DetectionFailed():
                 self._come_out(input)
-            case inputs.TranscriptionBroke() | inputs.DetectionFailed():
-                self._come_out(input)
-            case inputs.Opened():
+            case Opened():
                 self._open(now)
-            case inputs.FrameRefused(error=error):
+            case FrameRefused(error=error):
                 self._refuse(error, error.event_id)
-            case inputs.TimePassed():
+            case TimePassed():
                 self._pass_time(now)
             case _:
                 self._obey(input)
@@ -171,7 +183,7 @@ class Session:
         self._turn = None
         self._effects.send(server.InputAudioBufferCleared(), event.event_id)
 
-    def _hear(self, scored: inputs.SpeechScored) -> None:
+    def _hear(self, scored: SpeechScored) -> None:
         for score in scored.scores:
             match self._ear.hear(score):
                 case TurnBegan(at_ms=at_ms):
@@ -279,7 +291,7 @@ class Session:
     def _transcribe(self, entry: Entry) -> None:
         self._transcripts.want(entry, self.settings.audio.input.transcription)
 
-    def _not_transcribed(self, outcome: inputs.TranscriptionBroke) -> None:
+    def _not_transcribed(self, outcome: TranscriptionBroke) -> None:
         self._transcripts.fail(outcome)
         for response in list(self._responses.values()):
             if response.waits_for(outcome.item_id):
@@ -369,52 +381,57 @@ class Session:
 
     # Outcomes
 
-    def _alive(self, outcome: Outcome) -> bool:
-        """Is what it serves still wanted? The one place where late results are dropped."""
-        match outcome:
-            case inputs.SpeechScored() | inputs.DetectionFailed():
-                return outcome.epoch == self._ear.epoch
-            case inputs.SpeechTranscribed() | inputs.TranscriptionBroke():
-                return self._transcripts.expects(outcome)
-            case _:
-                return outcome.response_id in self._responses
-
     def _come_out(self, outcome: Outcome) -> None:
-        if not self._alive(outcome):
-            return
+        """Let an outcome reach what it serves. What it serves may be gone: this is the one place where late results are dropped."""
         match outcome:
-            case inputs.SpeechScored():
+            case TextGenerated() | ClauseSounded() | ClauseSpoken() | GenerationFinished() | ResponseBroke():
+                response = self._responses.get(outcome.response_id)
+                if response is not None:
+                    self._progress(response, outcome)
+            case SpeechScored() | DetectionFailed():
+                if outcome.epoch == self._ear.epoch:
+                    self._detect(outcome)
+            case SpeechTranscribed() | TranscriptionBroke():
+                if self._transcripts.expects(outcome):
+                    self._learn(outcome)
+            case _:
+                assert_never(outcome)
+
+    def _detect(self, outcome: SpeechScored | DetectionFailed) -> None:
+        match outcome:
+            case SpeechScored():
                 self._hear(outcome)
-            case inputs.DetectionFailed(error=error):
+            case DetectionFailed(error=error):
                 self._effects.send(server.Error(error=server.ErrorDetail(type=error.type, code=error.code, message=error.message)))
                 self._ear.restart()
                 self._turn = None
-            case inputs.SpeechTranscribed():
+
+    def _learn(self, outcome: SpeechTranscribed | TranscriptionBroke) -> None:
+        match outcome:
+            case SpeechTranscribed(item_id=item_id):
                 self._transcripts.complete(outcome)
-                self._heard(outcome.item_id)
-            case inputs.TranscriptionBroke():
+                self._heard(item_id)
+            case TranscriptionBroke():
                 self._not_transcribed(outcome)
-            case _:
-                self._progress(self._responses[outcome.response_id], outcome)
 
     def _progress(
         self,
         response: Response,
-        outcome: inputs.TextGenerated | inputs.GenerationFinished | inputs.ClauseSounded | inputs.ClauseSpoken | inputs.ResponseBroke,
+        outcome: TextGenerated | GenerationFinished | ClauseSounded | ClauseSpoken | ResponseBroke,
     ) -> None:
         match outcome:
-            case inputs.TextGenerated(text=text):
+            case TextGenerated(text=text):
                 response.add_text(text)
                 return
-            case inputs.ClauseSounded(clause=clause, audio=audio):
+            case ClauseSounded(clause=clause, audio=audio):
                 self._spoken = True
                 response.add_sound(clause, audio)
                 return
-            case inputs.ClauseSpoken(clause=clause):
+            case ClauseSpoken(clause=clause):
                 response.end_clause(clause)
-            case inputs.GenerationFinished(reason=reason, usage=usage):
+            case GenerationFinished(reason=reason, usage=usage):
                 response.end_text(reason, usage)
-            case inputs.ResponseBroke(error=error):
+            case ResponseBroke(error=error):
                 response.fail(error)
             case _:
                 assert_never(outcome)

@@ -1,0 +1,227 @@
+"""What one text delta costs: CPU time of the whole daemon against the wire floor, in one run.
+
+    python bench/text_delta.py [--deltas 40000] [--rounds 3]
+
+The floor does only what cannot be left out: POST to the endpoint, split its SSE stream, decode each chunk, send one delta frame for each
+token (aiohttp, msgspec, websockets; no session, no checks, no retries). Both servers answer the same client from the same stub endpoint,
+in turns. CPU time is the kernel's count of nanoseconds for the server process, all threads. Two arrivals of tokens:
+
+  burst   the endpoint writes as fast as it can: many tokens in one read
+  paced   one token each 0.5 ms: every token is a read, a wake-up and a write of its own
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+
+BUDGET = 1.5
+"""Daemon over floor."""
+
+PACE_SECONDS = 0.0005
+
+WORD = " word"
+
+
+# The endpoint
+
+
+async def endpoint() -> None:
+    """Streams as many tokens as the last user message asks for: `<count> <pace in seconds>`."""
+    from aiohttp import web
+
+    head = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",'
+    chunk = head + b'"choices":[{"index":0,"delta":%s,"finish_reason":%s}]}\n\n'
+    token = chunk % (json.dumps({"content": WORD}).encode(), b"null")
+
+    async def completions(request: web.Request) -> web.StreamResponse:
+        count, pace = (await request.json())["messages"][-1]["content"].split()
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        for index in range(int(count)):
+            await response.write(token)
+            if float(pace):
+                await asyncio.sleep(start + (index + 1) * float(pace) - loop.time())
+        await response.write(chunk % (b"{}", b'"stop"') + b"data: [DONE]\n\n")
+        await response.write_eof()
+        return response
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", completions)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+# The floor
+
+
+class Delta(msgspec.Struct):
+    content: str | None = None
+
+
+class Choice(msgspec.Struct):
+    delta: Delta
+
+
+class Chunk(msgspec.Struct):
+    choices: list[Choice]
+
+
+class TextDelta(msgspec.Struct, tag="response.output_text.delta"):
+    event_id: str
+    response_id: str
+    item_id: str
+    output_index: int
+    content_index: int
+    delta: str
+
+
+async def floor(url: str) -> None:
+    import aiohttp
+    from websockets.asyncio.server import ServerConnection, serve
+
+    decode, encode = msgspec.json.Decoder(Chunk).decode, msgspec.json.Encoder().encode
+    async with aiohttp.ClientSession() as http:
+
+        async def handle(socket: ServerConnection) -> None:
+            question = ""
+            async for frame in socket:
+                event = json.loads(frame)
+                if event["type"] == "conversation.item.create":
+                    question = event["item"]["content"][0]["text"]
+                if event["type"] != "response.create":
+                    continue
+                body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": question}]}
+                async with http.post(f"{url}/chat/completions", json=body) as reply:
+                    rest = b""
+                    async for data in reply.content.iter_any():
+                        *lines, rest = (rest + data).split(b"\n\n")
+                        for line in lines:
+                            if line == b"data: [DONE]":
+                                break
+                            text = decode(line[6:]).choices[0].delta.content
+                            if text:
+                                await socket.send(encode(TextDelta("event_1", "resp_1", "item_1", 0, 0, text)), text=True)
+                await socket.send('{"type":"response.done","response":{"status":"completed"}}')
+
+        async with serve(handle, "127.0.0.1", 0, compression=None) as server:
+            print(next(iter(server.sockets)).getsockname()[1], flush=True)
+            await asyncio.Event().wait()
+
+
+# The measurement
+
+
+@contextlib.contextmanager
+def started(*command: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process, and the port that it says it listens on."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "REALTIME_"))}
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, env=env)
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip().isdigit() or "listening" in line:
+                yield process, int(line.split("/v1")[0].rsplit(":", 1)[-1])
+                return
+        raise SystemExit(f"{command} ended with {process.wait()}")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of a process so far, all threads (Linux, /proc/.../schedstat)."""
+    return sum(int(task.joinpath("schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+@contextlib.asynccontextmanager
+async def session(port: int) -> AsyncIterator[ClientConnection]:
+    async with connect(f"ws://127.0.0.1:{port}/v1/realtime", max_size=None, compression=None) as socket:
+        update = {"type": "session.update", "session": {"type": "realtime", "output_modalities": ["text"]}}
+        await socket.send(json.dumps(update))
+        yield socket
+
+
+async def answer(socket: ClientConnection, deltas: int, pace: float) -> int:
+    """Ask for an answer and read it; returns how many deltas came."""
+    content = [{"type": "input_text", "text": f"{deltas} {pace}"}]
+    await socket.send(json.dumps({"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": content}}))
+    await socket.send(json.dumps({"type": "response.create"}))
+    count = 0
+    async for frame in socket:
+        if '"response.output_text.delta"' in frame[:60]:
+            count += 1
+        elif '"response.done"' in frame[:60]:
+            assert '"status":"completed"' in frame, frame
+            return count
+    raise SystemExit("the socket was closed")
+
+
+async def cost_us(process: subprocess.Popen[str], port: int, deltas: int, pace: float) -> float:
+    """Microseconds of the server's CPU for each delta, in one answer."""
+    async with session(port) as socket:
+        await answer(socket, 200, 0)  # connections, caches and code paths are warm
+        before = cpu_ns(process.pid)
+        count = await answer(socket, deltas, pace)
+        spent = cpu_ns(process.pid) - before
+    assert count == deltas, (count, deltas)
+    return spent / deltas / 1000
+
+
+async def measure(deltas: int, rounds: int) -> dict[str, dict[str, float]]:
+    me = __file__
+    results: dict[str, dict[str, float]] = {}
+    with started(me, "--role", "endpoint") as (_, upstream):
+        url = f"http://127.0.0.1:{upstream}/v1"
+        quiet = ["--stt", "scripted", "--tts", "none", "--vad", "scripted", "--log-level", "warning"]
+        serve = ["-m", "realtime", "serve", "--host", "127.0.0.1", "--port", "0", "--llm", "endpoint", "--base-url", url, *quiet]
+        with started(me, "--role", "floor", "--url", url) as bare, started(*serve) as daemon:
+            for name, pace, count in (("burst", 0.0, deltas), ("paced", PACE_SECONDS, deltas // 10)):
+                pairs = [(await cost_us(*bare, count, pace), await cost_us(*daemon, count, pace)) for _ in range(rounds)]
+                results[name] = {
+                    "floor_us": statistics.median(pair[0] for pair in pairs),
+                    "daemon_us": statistics.median(pair[1] for pair in pairs),
+                    "ratio": statistics.median(pair[1] / pair[0] for pair in pairs),
+                }
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="CPU of a text delta against the wire floor.")
+    parser.add_argument("--deltas", type=int, default=40_000, help="in each burst; a tenth of it paced")
+    parser.add_argument("--rounds", type=int, default=3, help="medians are over these")
+    parser.add_argument("--role", choices=("endpoint", "floor"), help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.role == "endpoint":
+        asyncio.run(endpoint())
+    elif options.role == "floor":
+        asyncio.run(floor(options.url))
+    else:
+        results = asyncio.run(measure(options.deltas, options.rounds))
+        print(f"{'tokens':8}{'floor':>12}{'daemon':>12}{'ratio':>8}{'budget':>8}")
+        for name, row in results.items():
+            print(f"{name:8}{row['floor_us']:9.1f} us{row['daemon_us']:9.1f} us{row['ratio']:8.2f}{BUDGET:8.2f}")
+        machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
+        print(json.dumps({"benchmark": "text_delta", "machine": machine, "deltas": options.deltas, "results": results}))
+
+
+if __name__ == "__main__":
+    main()
