@@ -45,6 +45,8 @@ from realtime.wire.settings import (
     PcmaFormat,
     PcmFormat,
     PcmuFormat,
+    SemanticVad,
+    ServerVad,
     Settings,
     SettingsPatch,
     Speed,
@@ -134,6 +136,17 @@ CommonEvent = (
 BetaClientEvent = CommonEvent | BetaSessionUpdate | BetaResponseCreate | ConversationItemCreate
 
 
+class BetaServerVad(Struct, tag="server_vad"):
+    """`ServerVad` as beta serves it: the idle timeout came with GA, so it is shown only to those who set it."""
+
+    threshold: float
+    prefix_padding_ms: int
+    silence_duration_ms: int
+    create_response: bool
+    interrupt_response: bool
+    idle_timeout_ms: int | UnsetType = UNSET
+
+
 class BetaSettings(Struct, kw_only=True):
     """The session object as beta serves it."""
 
@@ -146,7 +159,7 @@ class BetaSettings(Struct, kw_only=True):
     input_audio_format: FormatName
     output_audio_format: FormatName
     input_audio_transcription: Transcription | None
-    turn_detection: TurnDetection | None
+    turn_detection: BetaServerVad | SemanticVad | None
     input_audio_noise_reduction: NoiseReduction | None
     tools: tuple[FunctionTool, ...]
     tool_choice: ToolChoice
@@ -259,6 +272,12 @@ def _pick(cls: type[S], source: Struct, **changed: Any) -> S:
     return cls(**{**fields, **changed})
 
 
+def _turn_detection(detection: TurnDetection | None) -> BetaServerVad | SemanticVad | None:
+    if not isinstance(detection, ServerVad):
+        return detection
+    return _pick(BetaServerVad, detection, idle_timeout_ms=detection.idle_timeout_ms or UNSET)
+
+
 class BetaCodec:
     """OpenAI-Beta: realtime=v1."""
 
@@ -369,7 +388,7 @@ class BetaCodec:
             input_audio_format=_FORMAT_NAMES[type(audio.input.format)],
             output_audio_format=_FORMAT_NAMES[type(audio.output.format)],
             input_audio_transcription=audio.input.transcription,
-            turn_detection=audio.input.turn_detection,
+            turn_detection=_turn_detection(audio.input.turn_detection),
             input_audio_noise_reduction=audio.input.noise_reduction,
             temperature=DEFAULT_TEMPERATURE if settings.temperature is UNSET else settings.temperature,
             max_response_output_tokens=settings.max_output_tokens,

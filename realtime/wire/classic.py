@@ -105,9 +105,8 @@ class ClassicCodec(BetaCodec):
         return [frame for each in _text_first(event) for frame in super(ClassicCodec, self).encode(each)]
 
     def item(self, item: Item) -> Item:
-        if isinstance(item, Message) and any(isinstance(part, OutputAudio) for part in item.content):
-            content = [half for part in item.content for half in _halves(part)]
-            return replace(item, content=content)
+        if isinstance(item, Message):
+            item = replace(item, content=[half for part in item.content for half in _halves(part)])
         return super().item(item)
 
 
