@@ -1,0 +1,26 @@
+"""The scripted engines as a session needs them, with a worker thread of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedTts, ScriptedVad
+from realtime.ports import Llm, Stt, Tts, Vad
+from realtime.runner.perform import Engines
+
+
+@contextmanager
+def scripted_engines(
+    llm: Llm | None = None, stt: Stt | None = None, tts: Tts | None = None, vad: Vad | None = None, *, mute: bool = False
+) -> Iterator[Engines]:
+    """`mute`: there is no voice at all."""
+    with ThreadPoolExecutor(1) as workers:
+        yield Engines(
+            llm=llm or ScriptedLlm(),
+            stt=stt or ScriptedStt(),
+            tts=None if mute else tts or ScriptedTts(),
+            vad=vad or ScriptedVad(),
+            workers=workers,
+        )

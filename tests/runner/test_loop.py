@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from realtime.engines.scripted import ScriptedLlm
+from realtime.ports import Llm
+from realtime.runner.loop import OUR_FAULT, Runner
+from realtime.runner.outbox import Outbox
+from realtime.session import inputs
+from realtime.session.effects import Effect
+from realtime.session.ids import CountedIds
+from realtime.session.machine import Session
+from realtime.session.updates import Abilities
+from realtime.wire.client import InputAudioBufferAppend, ResponseCreate
+from realtime.wire.codec import GaCodec
+from realtime.wire.settings import Settings
+from tests.rigs.engines import scripted_engines
+from tests.rigs.socket import KeptSocket
+
+
+class Shell:
+    """A session in its runner, writing to a kept socket."""
+
+    def __init__(self, runner: Runner, socket: KeptSocket) -> None:
+        self.runner, self.socket = runner, socket
+
+    def types(self) -> list[str]:
+        return [msgspec.json.decode(frame)["type"] for frame in self.socket.frames]
+
+
+@asynccontextmanager
+async def shell(llm: Llm | None = None, session_seconds: float = 3600, kind: type[Session] = Session) -> AsyncIterator[Shell]:
+    settings = Settings(id="sess_1", model="m", expires_at=0, output_modalities=("text",))
+    session = kind(settings, CountedIds(), Abilities(session_seconds=session_seconds))
+    with scripted_engines(llm) as engines:
+        socket = KeptSocket()
+        outbox = Outbox(socket)
+        runner = Runner(session, engines, GaCodec(), outbox)
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(outbox.write())
+            yield Shell(runner, socket)
+            writer.cancel()
+        await runner.close()
+
+
+async def test_inputs_become_frames_and_outcomes_come_back_by_themselves() -> None:
+    async with shell(ScriptedLlm(["Hi there."])) as ours:
+        ours.runner.post(inputs.Opened())
+        ours.runner.post(ResponseCreate())
+        assert not ours.runner.idle.is_set()
+        await ours.runner.idle.wait()
+        await ours.socket.wait_for_frame(b"rate_limits.updated")
+        assert ours.types() == [
+            "session.created",
+            "response.created",
+            "response.output_item.added",
+            "conversation.item.added",
+            "response.content_part.added",
+            *["response.output_text.delta"] * 2,
+            "response.output_text.done",
+            "response.content_part.done",
+            "conversation.item.done",
+            "response.output_item.done",
+            "response.done",
+            "rate_limits.updated",
+        ]
+
+
+async def test_the_session_is_rung_at_its_deadline() -> None:
+    async with shell(session_seconds=0.01) as ours:
+        ours.runner.post(inputs.Opened())
+        await ours.socket.wait_closed()
+        assert ours.types() == ["session.created", "error"]
+        assert ours.socket.closed == (1001, "session_expired")
+
+
+async def test_a_session_that_breaks_is_logged_and_closed_and_hears_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Session):
+        def receive(self, input: inputs.Input, *, now: float) -> list[Effect]:
+            raise ZeroDivisionError
+
+    async with shell(kind=Broken) as ours:
+        ours.runner.post(inputs.Opened())
+        await ours.socket.wait_closed()
+        assert ours.socket.closed == (OUR_FAULT, "internal error")
+        assert "ZeroDivisionError" in caplog.text
+        caplog.clear()
+        ours.runner.post(inputs.Opened())
+        assert caplog.text == ""
+
+
+async def test_an_input_that_comes_while_another_is_taken_waits_its_turn() -> None:
+    order: list[str] = []
+
+    class Nested(Session):
+        def receive(self, input: inputs.Input, *, now: float) -> list[Effect]:
+            order.append(f"begin {type(input).__name__}")
+            if isinstance(input, inputs.Opened):
+                ours.runner.post(inputs.TimePassed())
+            effects = super().receive(input, now=now)
+            order.append(f"end {type(input).__name__}")
+            return effects
+
+    async with shell(kind=Nested) as ours:
+        ours.runner.post(inputs.Opened())
+        assert order == ["begin Opened", "end Opened", "begin TimePassed", "end TimePassed"]
+
+
+async def test_a_backlog_of_the_detector_shows_and_passes() -> None:
+    async with shell() as ours:
+        ours.runner.post(inputs.Opened())
+        for _ in range(2):  # the first second becomes a job, the rest waits behind it
+            ours.runner.post(InputAudioBufferAppend(audio=bytes(48_000 * 6)))
+        assert ours.runner.behind
+        await ours.runner.catch_up()
+        assert not ours.runner.behind
+
+
+async def test_nothing_is_taken_after_closing() -> None:
+    async with shell() as ours:
+        ours.runner.post(inputs.Opened())
+        await ours.runner.close()
+        ours.runner.post(ResponseCreate())
+        await ours.socket.wait_for_frames(1)
+        assert ours.types() == ["session.created"]
+
+
+async def test_closing_a_runner_that_was_never_opened_is_fine() -> None:
+    async with shell() as ours:
+        await ours.runner.close()

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import numpy as np
+import pytest
+
+from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from realtime.errors import EngineError
+from realtime.ports import Float32, LlmEvent, LlmRequest, VadStream
+from realtime.runner.outbox import Outbox
+from realtime.runner.perform import Engines, Performer
+from realtime.session import inputs
+from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Send, Speak, Transcribe
+from realtime.wire import server
+from realtime.wire.classic import ClassicCodec
+from realtime.wire.codec import Codec, GaCodec
+from realtime.wire.items import InputText, Message
+from realtime.wire.settings import PcmFormat, PcmuFormat
+from tests.rigs.engines import scripted_engines
+from tests.rigs.posted import Posted
+from tests.rigs.socket import KeptSocket
+
+REQUEST = LlmRequest(instructions="", items=(Message("user", [InputText("Hi.")]),))
+LOUD = (np.sin(np.arange(24_000) / 10) * 20_000).astype(np.int16).tobytes()
+"""A second of a tone, 24 kHz."""
+
+
+class Bench:
+    """A performer, and all that it does."""
+
+    def __init__(self, engines: Engines, codec: Codec) -> None:
+        self.posted = Posted()
+        self.socket = KeptSocket()
+        self.outbox = Outbox(self.socket)
+        self.performer = Performer(engines, codec, self.outbox, self.posted)
+
+    def perform(self, effect: Effect) -> None:
+        self.performer.perform(effect)
+
+
+Benches = Callable[..., AbstractAsyncContextManager[Bench]]
+
+
+@pytest.fixture
+def bench() -> Benches:
+    @asynccontextmanager
+    async def bench(codec: Codec | None = None, **engines: object) -> AsyncIterator[Bench]:
+        with scripted_engines(**engines) as made:  # type: ignore[arg-type]  # any of the engines, by name
+            bench = Bench(made, codec or GaCodec())
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(bench.outbox.write())
+                yield bench
+                writer.cancel()
+            await bench.performer.close()
+
+    return bench
+
+
+def speak(text: str = "Hello.") -> Speak:
+    return Speak("resp_1", 0, text, "alloy", 1.0, PcmFormat())
+
+
+async def test_an_event_goes_out_in_the_clients_dialect(bench: Benches) -> None:
+    event = server.ResponseOutputTextDelta(
+        event_id="event_1", response_id="resp_1", item_id="item_1", output_index=0, content_index=0, delta="Hi"
+    )
+    async with bench(ClassicCodec(16_000)) as ours:
+        ours.perform(Send(event))
+        assert b'"response.text.delta"' in await ours.socket.wait_for_frame(b"delta")
+
+
+async def test_an_answer_comes_back_as_text_and_an_end(bench: Benches) -> None:
+    async with bench(llm=ScriptedLlm(["Hello there."])) as ours:
+        ours.perform(Generate("resp_1", REQUEST))
+        finished = await ours.posted.wait_for(inputs.GenerationFinished)
+        assert "".join(each.text for each in ours.posted.of(inputs.TextGenerated)) == "Hello there."
+        assert (finished.response_id, finished.reason) == ("resp_1", "stop")
+        assert finished.usage is not None
+
+
+async def test_a_model_that_fails_breaks_its_response_in_its_own_words(bench: Benches) -> None:
+    error = EngineError("rate_limit_exceeded", "Slow down.", type="rate_limit_error")
+    async with bench(llm=ScriptedLlm([error])) as ours:
+        ours.perform(Generate("resp_1", REQUEST))
+        broke = await ours.posted.wait_for(inputs.ResponseBroke)
+        assert broke == inputs.ResponseBroke(
+            "resp_1", server.ErrorInfo(type="rate_limit_error", code="rate_limit_exceeded", message="Slow down.")
+        )
+
+
+async def test_our_own_mistake_in_a_job_is_logged_and_told_without_its_text(bench: Benches, caplog: pytest.LogCaptureFixture) -> None:
+    class Mistaken(ScriptedLlm):
+        async def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
+            raise KeyError("/secret/path")
+            yield
+
+    async with bench(llm=Mistaken()) as ours:
+        ours.perform(Generate("resp_1", REQUEST))
+        broke = await ours.posted.wait_for(inputs.ResponseBroke)
+        assert broke.error.code == "internal_error"
+        assert "secret" not in broke.error.message
+        assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+async def test_abandoning_a_response_stops_its_generation(bench: Benches) -> None:
+    gate = asyncio.Event()
+    llm = ScriptedLlm([["Hello", gate.wait, " there."]])
+    async with bench(llm=llm) as ours:
+        ours.perform(Generate("resp_1", REQUEST))
+        await ours.posted.wait_for(inputs.TextGenerated)
+        assert llm.streaming == 1
+        ours.perform(Abandon("resp_1"))
+        await ours.performer.close()
+        assert llm.streaming == 0
+        assert len(ours.posted.of(inputs.TextGenerated)) == 1
+
+
+async def test_a_clause_comes_back_as_sound_in_the_clients_format(bench: Benches) -> None:
+    async with bench(tts=ScriptedTts(seconds_per_character=0.1)) as ours:
+        ours.perform(Speak("resp_1", 3, "Hello.", "alloy", 1.0, PcmuFormat()))
+        spoken = await ours.posted.wait_for(inputs.ClauseSpoken)
+        assert spoken == inputs.ClauseSpoken("resp_1", 3)
+        assert sum(len(each.audio) for each in ours.posted.of(inputs.ClauseSounded)) == 4800
+
+
+async def test_a_clause_without_sound_is_spoken_all_the_same(bench: Benches) -> None:
+    async with bench(tts=ScriptedTts(seconds_per_character=0)) as ours:
+        ours.perform(speak())
+        await ours.posted.wait_for(inputs.ClauseSpoken)
+        assert ours.posted.of(inputs.ClauseSounded) == []
+
+
+async def test_a_voice_that_fails_breaks_its_response(bench: Benches) -> None:
+    async with bench(tts=ScriptedTts(failures=[EngineError("speech_failed", "Hoarse.")])) as ours:
+        ours.perform(speak())
+        assert (await ours.posted.wait_for(inputs.ResponseBroke)).error.code == "speech_failed"
+
+
+async def test_speaking_without_a_voice_is_a_mistake_of_ours(bench: Benches) -> None:
+    async with bench(mute=True) as ours:
+        ours.perform(speak())
+        assert (await ours.posted.wait_for(inputs.ResponseBroke)).error.code == "internal_error"
+
+
+async def test_an_utterance_comes_back_as_words(bench: Benches) -> None:
+    stt = ScriptedStt(["Good morning."])
+    async with bench(stt=stt) as ours:
+        ours.perform(Transcribe("item_1", 0, LOUD, PcmFormat(), None, None))
+        heard = await ours.posted.wait_for(inputs.SpeechTranscribed)
+        assert heard == inputs.SpeechTranscribed("item_1", 0, "Good morning.", 1.0)
+        assert list(stt.heard) == [1.0]
+
+
+async def test_a_failed_transcription_is_told_with_no_null_in_it(bench: Benches) -> None:
+    async with bench(stt=ScriptedStt([EngineError("audio_unintelligible", "Only noise.")])) as ours:
+        ours.perform(Transcribe("item_1", 0, LOUD, PcmFormat(), None, None))
+        broke = await ours.posted.wait_for(inputs.TranscriptionBroke)
+        assert broke.error == server.ErrorInfo(
+            type="transcription_error", code="audio_unintelligible", message="Only noise.", param="audio"
+        )
+
+
+async def test_appended_audio_comes_back_as_scores(bench: Benches) -> None:
+    async with bench() as ours:
+        ours.perform(Detect(0, LOUD, PcmFormat()))
+        scored = await ours.posted.wait_for(inputs.SpeechScored)
+        assert scored.epoch == 0
+        assert min(scored.scores) > 0.9
+
+
+async def test_audio_that_makes_no_window_is_not_told(bench: Benches) -> None:
+    async with bench() as ours:
+        # Exactly 32 ms, of which the converter keeps a little back: the detector runs and has nothing to say.
+        ours.perform(Detect(0, LOUD[:1536], PcmFormat()))
+        job = ours.performer.listening._job
+        assert job is not None
+        assert await job == []
+        await asyncio.sleep(0)
+        assert ours.posted.inputs == []
+
+
+async def test_a_detector_that_breaks_is_logged_and_told(bench: Benches, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def open(self) -> VadStream:
+            return self
+
+        def score(self, audio: Float32) -> list[float]:
+            raise RuntimeError("no ears")
+
+    async with bench(vad=Broken()) as ours:
+        ours.perform(Detect(7, LOUD, PcmFormat()))
+        assert (await ours.posted.wait_for(inputs.DetectionFailed)).epoch == 7
+        assert "The detector failed" in caplog.text
+
+
+async def test_closing_comes_after_what_was_sent(bench: Benches) -> None:
+    async with bench() as ours:
+        ours.perform(Send(server.InputAudioBufferCleared(event_id="event_1")))
+        ours.perform(Close(1001, "session_expired"))
+        await ours.socket.wait_closed()
+        assert len(ours.socket.frames) == 1
+        assert ours.socket.closed == (1001, "session_expired")
