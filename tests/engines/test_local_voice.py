@@ -146,7 +146,7 @@ async def test_a_clause_that_nobody_waits_for_ends_at_the_next_sentence() -> Non
                 cancelled.wait(10)
 
     loop, begun, cancelled = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-    voice = LocalVoice(Reader(), workers=1)  # type: ignore[arg-type]  # a voice that waits, which the real one never does
+    voice = LocalVoice(Reader(), workers=1)
     speaking = asyncio.create_task(say(voice, SENTENCE))
     await begun.wait()
     speaking.cancel()
@@ -162,7 +162,7 @@ async def test_what_the_voice_raises_is_an_engine_error() -> None:
         def stream(self, text: str, speed: float, seed: int) -> Iterator[NDArray[np.float32]]:
             raise IndexError("list index out of range")
 
-    voice = LocalVoice(Mute(), workers=1)  # type: ignore[arg-type]  # no known text makes the real one fail any more
+    voice = LocalVoice(Mute(), workers=1)
     with pytest.raises(EngineError, match="could not speak") as caught:
         await say(voice, SENTENCE)
     assert caught.value.code == "speech_failed"

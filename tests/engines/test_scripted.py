@@ -77,7 +77,7 @@ async def test_the_echo_is_of_what_the_user_said_last(items: list[Item], expecte
 
 
 async def test_usage_counts_the_words_of_the_prompt_and_the_pieces_of_the_answer() -> None:
-    items = [said("one two"), Message("assistant", [OutputAudio("three"), Audio("four")]), FunctionCall("f", "five six")]
+    items: list[Item] = [said("one two"), Message("assistant", [OutputAudio("three"), Audio("four")]), FunctionCall("f", "five six")]
     finished = (await answer(ScriptedLlm(["a b"]), request(*items, instructions="seven eight nine")))[-1]
     assert finished == Finished("stop", TokenUsage(9, 2))
 
@@ -190,7 +190,8 @@ async def hum(tts: Tts, text: str = "Hello.", speed: float = 1.0) -> list[np.nda
 
 async def test_a_hum_is_as_long_as_its_text() -> None:
     sound = np.concatenate(await hum(ScriptedTts(), "0123456789"))
-    assert (len(sound), sound.dtype) == (round(0.6 * 24000), np.int16)
+    assert len(sound) == round(0.6 * 24000)
+    assert sound.dtype == np.int16
 
 
 async def test_a_hum_comes_in_chunks_at_its_own_rate() -> None:

@@ -158,7 +158,7 @@ def test_an_abandoned_job_ends_at_the_next_segment() -> None:
                 abandoned.set()
             yield SimpleNamespace(text=f" {number}")
 
-    assert whisper._joined(segments(), abandoned) == "0 1"  # type: ignore[arg-type]  # only the text of a segment is read
+    assert whisper._joined(segments(), abandoned) == "0 1"
     assert asked == [0, 1]
 
 

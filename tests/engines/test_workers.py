@@ -94,7 +94,7 @@ async def test_a_cancelled_job_that_waits_never_runs_and_frees_its_place(workers
     assert [type(error) for error in await asyncio.gather(*waiting, return_exceptions=True)] == [asyncio.CancelledError] * 2
     after = asyncio.create_task(workers.run(lambda _: "after"))
     job.may_end.set()
-    assert await asyncio.gather(running, after) == ["done", "after"]
+    assert [await running, await after] == ["done", "after"]
     assert ran == []
 
 

@@ -53,7 +53,7 @@ def test_what_is_not_a_number_is_silence() -> None:
 
 
 def test_float_samples_round_to_the_nearest() -> None:
-    assert pcm.to_int16(np.array([0.9, -0.9, 1.4], np.float32) / 32768).tolist() == [1, -1, 1]
+    assert pcm.to_int16(np.array([0.9, -0.9, 1.4], np.float32) * np.float32(1 / 32768)).tolist() == [1, -1, 1]
 
 
 def test_converting_leaves_the_source_alone() -> None:
