@@ -1,0 +1,60 @@
+"""The daemon as a process of its own, started the way a person starts it, with an environment in which nothing is configured."""
+
+from __future__ import annotations
+
+import os
+import sys
+from signal import SIGTERM, Signals
+from urllib.parse import urlsplit
+
+from realtime.config import SETTINGS
+from tests.rigs.program import Program
+
+SCRIPTED = ("--llm", "scripted", "--stt", "scripted", "--tts", "scripted", "--vad", "scripted")
+"""No model at all: it starts in half a second."""
+
+SCRIPTED_EARS = SCRIPTED[2:]
+"""Only the language model is real."""
+
+ANYWHERE = ("--host", "127.0.0.1", "--port", "0")
+"""A free port; later options win."""
+
+START_PATIENCE = 60.0
+"""Seconds until it listens: five on an idle machine with every model loaded."""
+
+KEPT = {"REALTIME_CACHE_DIR"}
+"""What the environment may say: models are not fetched anew for the tests."""
+
+
+def bare_environment(**more: str) -> dict[str, str]:
+    """This process's environment without any setting of the daemon, and with `more`."""
+    settings = {setting.env for setting in SETTINGS} - KEPT
+    return {name: value for name, value in os.environ.items() if name not in settings} | {"PYTHONUNBUFFERED": "1"} | more
+
+
+class Daemon(Program):
+    """`with Daemon(*SCRIPTED) as daemon:` it listens inside, and has ended in peace after."""
+
+    def __init__(self, *options: str, **environment: str) -> None:
+        command = [sys.executable, "-m", "realtime", "serve", *ANYWHERE, *options]
+        super().__init__(command, env=bare_environment(**environment))
+        try:
+            self.address = self.wait_for_line(r"listening\s+(ws://[^/\s]+)", START_PATIENCE)[1]
+        except AssertionError:
+            super().stop()
+            raise
+
+    @property
+    def port(self) -> int:
+        port = urlsplit(self.address).port
+        assert port is not None
+        return port
+
+    def url(self, path: str = "/v1/realtime") -> str:
+        return self.address + path
+
+    def stop(self, number: Signals = SIGTERM) -> int:
+        """End it and return its exit status. Fails if anything ever went wrong inside."""
+        status = super().stop(number)
+        assert "Traceback" not in self.output, self.output
+        return status
