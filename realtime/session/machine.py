@@ -234,7 +234,7 @@ class Session:
     def _create_item(self, event: client.ConversationItemCreate) -> None:
         index = self.conversation.place(event.previous_item_id)
         entry = self._admit(event.item, "item")
-        if entry.id in self.conversation:
+        if entry.id in self.conversation or entry.id == self._turn:  # the open turn's id is announced, so it is taken
             raise ClientError(
                 "item_create_duplicate_item_id", f"Error adding item: an item with id '{entry.id}' already exists.", param="item.id"
             )
@@ -265,10 +265,10 @@ class Session:
         self._heard(entry.id)
 
     def _truncate(self, event: client.ConversationItemTruncate) -> None:
+        self._stop_writing(event.item_id)
         entry = self.conversation.find(event.item_id)
         if entry is None:
             raise ClientError("item_truncate_invalid_item_id", f"Item with item_id not found: {event.item_id}", param="item_id")
-        self._stop_writing(entry.id)
         part = entry.part(event.content_index)
         sound = entry.sounds.get(event.content_index)
         if not isinstance(part, OutputAudio) or sound is None:
@@ -289,7 +289,10 @@ class Session:
     # Transcripts
 
     def _transcribe(self, entry: Entry) -> None:
-        self._transcripts.want(entry, self.settings.audio.input.transcription)
+        wish = self.settings.audio.input.transcription
+        # What is only one response's context is no news for the client: nothing out of band shows in `conversation.item.*` (PROTOCOL 5.9).
+        announced = wish is not None and self.conversation.find(entry.id) is entry
+        self._transcripts.want(entry, wish, announced=announced)
 
     def _not_transcribed(self, outcome: TranscriptionBroke) -> None:
         self._transcripts.fail(outcome)

@@ -16,7 +16,7 @@ class Pending(Struct):
 
     entry: Entry
     announced: bool
-    """Is the client told of it? Only if it asked; the model needs the words in any case."""
+    """Is the client told of it? Only of its conversation, and if it asked; the model needs the words in any case."""
 
 
 class Transcripts:
@@ -33,14 +33,14 @@ class Transcripts:
     def expects(self, outcome: SpeechTranscribed | TranscriptionBroke) -> bool:
         return (outcome.item_id, outcome.content_index) in self._pending
 
-    def want(self, entry: Entry, wish: Transcription | None) -> None:
+    def want(self, entry: Entry, wish: Transcription | None, *, announced: bool) -> None:
         """Have every spoken part transcribed that has no words and is not being transcribed."""
         language, prompt = (None, None) if wish is None else (wish.language, wish.prompt)
         for index, sound in entry.sounds.items():
             part, key = entry.part(index), (entry.id, index)
             if part is None or part.transcript is not None or key in self._pending:
                 continue
-            self._pending[key] = Pending(entry, wish is not None)
+            self._pending[key] = Pending(entry, announced)
             self._effects.add(Transcribe(entry.id, index, sound.audio, sound.format, language, prompt))
 
     def forget(self, item_id: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from realtime.ports import LlmRequest, TokenUsage
-from realtime.wire.items import FunctionCall, InputAudio, InputText, Message, OutputAudio, OutputText
+from realtime.wire.items import FunctionCall, FunctionCallOutput, InputAudio, InputText, Message, OutputAudio, OutputText
 from realtime.wire.server import InputTokenDetails, OutputTokenDetails, TokenDetails, Usage
 
 CHARACTERS_PER_TOKEN = 4
@@ -42,5 +42,7 @@ def _item_tokens(item: object) -> int:
             return _tokens(transcript or "")
         case FunctionCall(arguments=arguments):
             return _tokens(arguments)
+        case FunctionCallOutput(output=output):
+            return _tokens(output)
         case _:
             return 0
