@@ -11,6 +11,10 @@ NO_SKIPS = bool(os.environ.get("REALTIME_NO_SKIPS"))
 """CI sets it: there, whatever a test looks for has been installed, so its absence is a mistake of CI's."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="have tests/transcripts say what the session does now, for review")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield

@@ -1,0 +1,199 @@
+"""Conversations as text: what came in, what went out, one line each, so that a person can read what the session does.
+
+    # why it is worth keeping; comments and blank lines stand before the line that they are about
+    = {..}          what the session starts with, as a `session.update` writes it
+    > {..}          a frame of the client (or any text at all: it need not be JSON)
+    ~ Name {..}     an outcome (`session.inputs`)
+    + seconds       the clock moves; the session is told when its deadline has come
+    < {..}          an event to the client, without its `event_id`
+    ! Name {..}     an effect that is no event (`session.effects`)
+
+Outputs stand after the input that caused them. A conversation that does not begin with `~ Opened {}` has been opened already.
+
+Audio is written as `@120ms` (silence) or `@120ms:NAME` (a sound that is told from others by its name), and as `@300ms+@120ms:NAME` for one
+after the other; what is no whole number of milliseconds as `@7samples:NAME`. `@3bytes:NAME` takes no heed of samples.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import json
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from realtime.errors import ClientError
+from realtime.session import inputs
+from realtime.session.effects import Effect, Send
+from realtime.session.ids import CountedIds
+from realtime.session.inputs import Input
+from realtime.session.machine import Session
+from realtime.wire.codec import GaCodec
+from realtime.wire.settings import AudioFormat, PcmaFormat, PcmFormat, PcmuFormat, Settings, SettingsPatch, merge, sample_rate, sample_width
+
+INPUTS = ("=", ">", "~", "+")
+OUTPUTS = ("<", "!")
+
+START = Settings(id="sess_1", model="any", instructions="Be brief.", expires_at=3600)
+"""What a session begins with where a transcript does not say."""
+
+_RUN = re.compile(r"@(?P<count>\d+)(?P<unit>ms|samples|bytes)(?::(?P<name>[a-z]+))?")
+
+_SILENCE = {PcmFormat: 0, PcmuFormat: 0xFF, PcmaFormat: 0xD5}
+"""The byte of no sound: G.711 puts it on the line with bits inverted."""
+
+_codec = GaCodec()
+_patch = msgspec.json.Decoder(SettingsPatch)
+
+
+class Sounds:
+    """The names of sounds: each is one byte, over and over, numbered as they come."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+
+    def bytes(self, notation: str, format: AudioFormat) -> bytes:
+        return b"".join(self._run(run, format) for run in notation.split("+"))
+
+    def _run(self, notation: str, format: AudioFormat) -> bytes:
+        run = _RUN.fullmatch(notation)
+        if run is None:
+            raise ValueError(f"not a sound: {notation}")
+        count, width = int(run["count"]), sample_width(format)
+        size = {"ms": count * sample_rate(format) // 1000 * width, "samples": count * width, "bytes": count}
+        return bytes([self._mark(run["name"], format)]) * size[run["unit"]]
+
+    def _mark(self, name: str | None, format: AudioFormat) -> int:
+        if name is None:
+            return _SILENCE[type(format)]
+        if name not in self._names:
+            self._names.append(name)
+        return self._names.index(name) + 1
+
+    def notation(self, audio: bytes, format: AudioFormat) -> str:
+        runs = [(mark, len(list(same))) for mark, same in groupby(audio)]
+        return "+".join(self._written(mark, size, format) for mark, size in runs) or "@0ms"
+
+    def _written(self, mark: int, size: int, format: AudioFormat) -> str:
+        samples, odd = divmod(size, sample_width(format))
+        ms, rest = divmod(samples * 1000, sample_rate(format))
+        length = f"{size}bytes" if odd else f"{samples}samples" if rest else f"{ms}ms"
+        return f"@{length}" if mark == _SILENCE[type(format)] else f"@{length}:{self._names[mark - 1]}"
+
+
+class Transcript:
+    """One file, and what the session makes of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines = path.read_text(encoding="utf-8").splitlines()
+        self._sounds = Sounds()
+        self._now = 0.0
+
+    def difference(self) -> str:
+        """A diff of the whole conversation; empty where the session did as written."""
+        played = list(self.play())
+        lines = difflib.unified_diff(self._lines, played, f"{self._path.name} as written", "as played", n=len(self._lines), lineterm="")
+        return "\n".join(lines)
+
+    def rewrite(self) -> None:
+        """Have the file say what the session does now, for a person to review."""
+        self._lines = list(self.play())
+        self._path.write_text("".join(f"{line}\n" for line in self._lines), encoding="utf-8")
+
+    def play(self) -> Iterator[str]:
+        """Every line, with the outputs as they are now."""
+        self._sounds, self._now = Sounds(), 0.0
+        script = [line for line in self._lines if not line.startswith(OUTPUTS)]
+        self._session = self._start(script)
+        for line in script:
+            yield line
+            if line.startswith(INPUTS[1:]):
+                yield from self._taken(line)
+
+    def _start(self, script: list[str]) -> Session:
+        said = [line for line in script if line.startswith(INPUTS)]
+        settings = START
+        if said and said[0].startswith("="):
+            settings = merge(settings, _patch.decode(json.dumps({"type": "realtime", **json.loads(said.pop(0)[1:])})))
+        session = Session(settings, CountedIds())
+        if not said or said[0] != "~ Opened {}":
+            session.receive(inputs.Opened(), now=0.0)
+        return session
+
+    def _taken(self, line: str) -> Iterator[str]:
+        input = self._read(line[0], line[1:].strip())
+        for effect in [] if input is None else self._session.receive(input, now=self._now):
+            yield from self._shown(effect)
+
+    # Reading
+
+    def _read(self, sign: str, text: str) -> Input | None:
+        if sign == "+":
+            return self._wait(float(text))
+        return self._frame(text) if sign == ">" else self._outcome(*text.split(" ", 1))
+
+    def _wait(self, seconds: float) -> Input | None:
+        self._now += seconds
+        deadline = self._session.deadline()
+        return inputs.TimePassed() if deadline is not None and self._now >= deadline else None
+
+    def _frame(self, text: str) -> Input:
+        try:
+            event = json.loads(text)
+        except ValueError:
+            frame = text
+        else:
+            frame = json.dumps(self._sounding(event, self._session.settings.audio.input.format))
+        try:
+            return _codec.decode(frame)
+        except ClientError as error:
+            return inputs.FrameRefused(error)
+
+    def _outcome(self, name: str, body: str) -> Input:
+        fields = self._sounding(json.loads(body), self._session.settings.audio.output.format)
+        kinds = inputs.Outcome | inputs.Opened | inputs.TimePassed
+        outcome: Input = msgspec.convert({"type": name, **fields}, kinds)
+        return outcome
+
+    def _sounding(self, value: Any, format: AudioFormat) -> Any:
+        """With every sound in base64."""
+        match value:
+            case dict():
+                return {key: self._sounding(each, format) for key, each in value.items()}
+            case list():
+                return [self._sounding(each, format) for each in value]
+            case str() if _RUN.match(value):
+                return base64.b64encode(self._sounds.bytes(value, format)).decode()
+            case _:
+                return value
+
+    # Writing
+
+    def _shown(self, effect: Effect) -> Iterator[str]:
+        if isinstance(effect, Send):
+            for frame in _codec.encode(effect.event, effect.answers):
+                event = json.loads(frame)
+                del event["event_id"]
+                yield f"< {json.dumps(self._event(event), ensure_ascii=False)}"
+            return
+        fields = msgspec.to_builtins(effect, builtin_types=(bytes,))
+        name = fields.pop("type")
+        if "audio" in fields:
+            fields["audio"] = self._sounds.notation(fields["audio"], getattr(effect, "format"))  # noqa: B009 - not every effect has one
+        yield f"! {name} {json.dumps(fields, ensure_ascii=False)}"
+
+    def _event(self, event: dict[str, Any]) -> dict[str, Any]:
+        audio = self._session.settings.audio
+        if event["type"] == "response.output_audio.delta":
+            event["delta"] = self._sounds.notation(base64.b64decode(event["delta"]), audio.output.format)
+        for part in event.get("item", {}).get("content", []):
+            if "audio" in part:
+                format = audio.input.format if part["type"] == "input_audio" else audio.output.format
+                part["audio"] = self._sounds.notation(base64.b64decode(part["audio"]), format)
+        return event
