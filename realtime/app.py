@@ -6,16 +6,16 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from importlib.util import find_spec
 from os import cpu_count
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from realtime.config import Config
+from realtime.config import OPENAI_URL, Config
 from realtime.engines import models
-from realtime.errors import ConfigError
 from realtime.ports import Llm, Stt, Tts, Vad
 from realtime.runner.perform import Engines
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
@@ -25,6 +25,9 @@ from realtime.session.updates import Abilities
 
 LOCAL_LLM = "smollm2-135m-instruct"
 """Name in the catalogue of the embedded language model."""
+
+CUT_SHORT = 1
+"""Exit status when a second signal did not let anybody finish."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -41,12 +44,10 @@ class App:
         _log_to_stderr(self._config.log_level)
         _say(f"realtime {version('realtime-daemon')}")
         engines = self.engines()
-        if find_spec("uvloop") is None:
-            asyncio.run(self._serve(engines))
-        else:
-            import uvloop
-
-            uvloop.run(self._serve(engines))
+        try:
+            _run(self._serve(engines))
+        except asyncio.CancelledError:
+            return CUT_SHORT
         return 0
 
     def engines(self) -> Engines:
@@ -87,17 +88,14 @@ class App:
 
             return _chosen("language", ScriptedLlm(), "as asked: it only echoes")
         if config.llm == "endpoint" or (config.llm == "auto" and config.endpoint is not None):
-            return self._endpoint_llm(config.endpoint)
+            return self._endpoint_llm(config.endpoint or OPENAI_URL)
         from realtime.engines.local_llm import LocalLlm
 
         reason = "embedded, as asked" if config.llm == "local" else "embedded: neither OPENAI_BASE_URL nor OPENAI_API_KEY is set"
         return _chosen("language", LocalLlm.load(self._fetched(LOCAL_LLM)), reason)
 
-    def _endpoint_llm(self, url: str | None) -> Llm:
-        if url is None:
-            raise ConfigError("REALTIME_LLM=endpoint needs OPENAI_BASE_URL or OPENAI_API_KEY")
-        from realtime.engines.chat import ChatLlm
-        from realtime.engines.endpoint import Timeouts
+    def _endpoint_llm(self, url: str) -> Llm:
+        from realtime.engines.chat import ChatLlm, Timeouts
 
         config = self._config
         timeouts = Timeouts(connect=config.connect_seconds, first_token=config.first_token_seconds, between_tokens=config.token_seconds)
@@ -109,7 +107,8 @@ class App:
         if config.stt == "scripted" or not config.enable_audio_processing:
             from realtime.engines.scripted import ScriptedStt
 
-            return _chosen("transcripts", ScriptedStt(), "as asked: it hears nothing")
+            off = "ENABLE_AUDIO_PROCESSING is off"
+            return _chosen("transcripts", ScriptedStt(), "as asked: it makes them up" if config.stt == "scripted" else off)
         from realtime.engines.whisper import WhisperStt
 
         name = config.whisper_model
@@ -122,9 +121,8 @@ class App:
 
             return _chosen("voice", ScriptedTts(), "as asked: it only hums")
         if choice == "none" or (choice == "auto" and find_spec("hibari") is None):
-            _say(
-                f"  voice         none: {'as asked' if choice == 'none' else 'hibari-tts is not installed (extra: local)'}; answers are text"
-            )
+            reason = "as asked" if choice == "none" else "hibari-tts is not installed (extra: local)"
+            _say(f"  {'voice':13} none: {reason}; answers are text")
             return None
         from realtime.engines.local_voice import LocalVoice
 
@@ -151,6 +149,16 @@ E = TypeVar("E", Llm, Stt, Tts)
 def _chosen(role: str, engine: E, reason: str) -> E:
     _say(f"  {role:13} {engine.name}: {reason}")
     return engine
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    """On uvloop where it is installed (extra: fast)."""
+    if find_spec("uvloop") is None:
+        asyncio.run(main)
+    else:
+        import uvloop
+
+        uvloop.run(main)
 
 
 def _say(line: str) -> None:

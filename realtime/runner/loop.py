@@ -34,7 +34,7 @@ class Runner:
         """For which the timer is set."""
         self._closed = False
         self.idle = asyncio.Event()
-        """Set while no response is running."""
+        """Set while no response is running, and once the session is over."""
         self.idle.set()
 
     def post(self, input: Input) -> None:
@@ -96,3 +96,4 @@ class Runner:
         if self._timer is not None:
             self._timer.cancel()
         await self._performer.close()
+        self.idle.set()

@@ -79,7 +79,8 @@ class Listener:
                 server_header="realtime",
             )
         except OSError as error:
-            raise ConfigError(f"Can't listen on {self._host} port {self._port}: {error.strerror or error}") from error
+            where = f"SERVER_HOST={self._host}, SERVER_PORT={self._port}"
+            raise ConfigError(f"{where}: can't listen there: {error.strerror or error}") from error
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

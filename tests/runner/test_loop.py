@@ -130,6 +130,14 @@ async def test_nothing_is_taken_after_closing() -> None:
         assert ours.types() == ["session.created"]
 
 
+async def test_who_waits_for_a_running_answer_is_let_go_when_the_session_is_over() -> None:
+    async with shell(ScriptedLlm([[asyncio.Event().wait]])) as ours:
+        ours.runner.post(ResponseCreate())
+        assert not ours.runner.idle.is_set()
+        await ours.runner.close()
+        assert ours.runner.idle.is_set()
+
+
 async def test_closing_a_runner_that_was_never_opened_is_fine() -> None:
     async with shell() as ours:
         await ours.runner.close()

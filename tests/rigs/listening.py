@@ -1,0 +1,31 @@
+"""A listener on a free port of the loopback, in this process, with scripted engines."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from realtime.ports import Llm, Stt, Tts, Vad
+from realtime.server.ids import RandomIds
+from realtime.server.listener import Listener, Service
+from realtime.session.updates import Abilities
+from tests.rigs.engines import scripted_engines
+
+
+@asynccontextmanager
+async def listening(
+    llm: Llm | None = None,
+    stt: Stt | None = None,
+    tts: Tts | None = None,
+    vad: Vad | None = None,
+    *,
+    mute: bool = False,
+    session_seconds: float = 3600,
+    grace_seconds: float = 10,
+) -> AsyncIterator[tuple[Listener, str]]:
+    """The listener, and `ws://127.0.0.1:<port>`."""
+    with scripted_engines(llm, stt, tts, vad, mute=mute) as engines:
+        abilities = Abilities(speech=not mute, session_seconds=session_seconds)
+        service = Service(engines=engines, abilities=abilities, sample_rate=16_000, new_ids=RandomIds)
+        async with Listener(service, host="127.0.0.1", port=0, grace_seconds=grace_seconds) as listener:
+            yield listener, f"ws://127.0.0.1:{listener.port}"

@@ -1,0 +1,86 @@
+"""One client on a real socket; the dialects and the sessions have their own tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from realtime.engines.scripted import ScriptedLlm
+from tests.rigs.listening import listening
+
+
+async def read_until(client: ClientConnection, type: str) -> list[dict[str, object]]:
+    events = []
+    async for frame in client:
+        events.append(json.loads(frame))
+        if events[-1]["type"] == type:
+            return events
+    raise AssertionError(f"no {type} among {[event['type'] for event in events]}")
+
+
+async def test_the_session_is_announced_at_once_and_answers() -> None:
+    async with listening() as (listener, url), connect(url + "/v1/realtime") as client:
+        await read_until(client, "session.created")
+        await client.send('{"type":"response.create"}')
+        done = (await read_until(client, "response.done"))[-1]
+        assert done["response"]["status"] == "completed"  # type: ignore[index]
+        assert listener.port == int(url.rpartition(":")[2])
+
+
+async def test_a_frame_that_is_no_event_is_answered_and_survived() -> None:
+    async with listening() as (_, url), connect(url + "/v1/realtime") as client:
+        for frame in ("{", b"\x00", '{"type":"nope"}'):
+            await client.send(frame)
+        errors = [(await read_until(client, "error"))[-1]["error"] for _ in range(3)]
+        assert [error["code"] for error in errors] == ["invalid_json", "invalid_event", "invalid_value"]  # type: ignore[index]
+        await client.send('{"type":"input_audio_buffer.clear"}')
+        await read_until(client, "input_audio_buffer.cleared")
+
+
+async def test_a_client_that_leaves_stops_what_ran_for_it() -> None:
+    gate, begun = asyncio.Event(), asyncio.Event()
+
+    async def begin() -> None:
+        begun.set()
+
+    llm = ScriptedLlm([[begin, gate.wait, "Hello"]])
+    async with listening(llm) as (_, url):
+        async with connect(url + "/v1/realtime") as client:
+            await client.send('{"type":"response.create"}')
+            await begun.wait()
+            assert llm.streaming == 1
+        async with asyncio.timeout(10):
+            while llm.streaming:
+                await asyncio.sleep(0)
+
+
+async def test_a_client_that_breaks_off_in_the_middle_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async with listening() as (_, url):
+        client = await connect(url + "/v1/realtime")
+        await read_until(client, "session.created")
+        client.transport.abort()
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_file_pushed_at_full_speed_waits_for_the_detector_and_is_heard_whole() -> None:
+    quiet = "AA" * (48_000 * 6)  # base64 of nine seconds of silence
+    async with listening() as (_, url), connect(url + "/v1/realtime", max_size=None) as client:
+        for _ in range(8):
+            await client.send(json.dumps({"type": "input_audio_buffer.append", "audio": quiet}))
+        await client.send('{"type":"input_audio_buffer.clear"}')
+        await read_until(client, "input_audio_buffer.cleared")
+
+
+async def test_a_session_that_reaches_its_end_is_closed_with_1001() -> None:
+    async with listening(session_seconds=0.05) as (_, url), connect(url + "/v1/realtime") as client:
+        assert (await read_until(client, "error"))[-1]["error"]["code"] == "session_expired"  # type: ignore[index]
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from realtime.engines.scripted import ScriptedLlm
+from realtime.errors import ConfigError
+from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
+from realtime.server.listener import Listener
+from tests.rigs.listening import listening
+
+
+async def first(client: ClientConnection) -> dict[str, object]:
+    event = json.loads(await client.recv())
+    assert isinstance(event, dict)
+    return event
+
+
+async def close_code(client: ClientConnection) -> int:
+    """Reads to the end."""
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            await client.recv()
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code
+
+
+async def test_each_address_speaks_its_dialect() -> None:
+    async with listening() as (_, url):
+        async with connect(url + STANDARD_PATH) as client:
+            assert (await first(client))["session"]["type"] == "realtime"  # type: ignore[index]
+        async with connect(url + STANDARD_PATH, additional_headers={"OpenAI-Beta": "realtime=v1"}) as client:
+            assert (await first(client))["session"]["input_audio_format"] == "pcm16"  # type: ignore[index]
+        async with connect(url + CLASSIC_PATH) as client:
+            assert (await first(client))["session"]["turn_detection"] is None  # type: ignore[index]
+
+
+async def test_the_session_shows_the_model_that_was_named_else_the_one_that_answers() -> None:
+    async with listening(ScriptedLlm(name="parrot")) as (_, url):
+        async with connect(url + STANDARD_PATH) as client:
+            assert (await first(client))["session"]["model"] == "parrot"  # type: ignore[index]
+        async with connect(url + STANDARD_PATH + "?model=gpt-realtime") as client:
+            assert (await first(client))["session"]["model"] == "gpt-realtime"  # type: ignore[index]
+
+
+async def test_a_server_without_a_voice_answers_in_text() -> None:
+    async with listening(mute=True) as (_, url), connect(url + STANDARD_PATH) as client:
+        assert (await first(client))["session"]["output_modalities"] == ["text"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("offered", "answered"),
+    [(None, None), (["realtime", "openai-insecure-api-key.k"], "realtime"), (["openai-insecure-api-key.k"], None)],
+)
+async def test_the_subprotocol_is_realtime_or_none_and_never_a_key(offered: list[Subprotocol] | None, answered: str | None) -> None:
+    async with listening() as (_, url), connect(url + STANDARD_PATH, subprotocols=offered) as client:
+        assert client.subprotocol == answered
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "part"),
+    [
+        ("/", 200, STANDARD_PATH),
+        ("/healthz", 200, "ok"),
+        ("/v1/reeltime", 404, STANDARD_PATH),
+        (STANDARD_PATH, 426, "websocket client"),
+    ],
+)
+async def test_plain_http_is_told_where_to_go(path: str, status: int, part: str) -> None:
+    async with listening() as (_, url), aiohttp.ClientSession() as http, http.get(url.replace("ws", "http", 1) + path) as reply:
+        assert reply.status == status
+        assert part in (await reply.text()).lower()
+
+
+async def test_a_port_that_is_taken_is_one_clear_line() -> None:
+    async with listening() as (listener, _):
+        second = Listener(listener._service, host="127.0.0.1", port=listener.port, grace_seconds=1)
+        with pytest.raises(ConfigError, match=rf"SERVER_HOST=127.0.0.1, SERVER_PORT={listener.port}: .*in use"):
+            await second.__aenter__()
+
+
+async def test_stopping_lets_a_running_answer_end_and_says_1001() -> None:
+    gate, begun = asyncio.Event(), asyncio.Event()
+
+    async def begin() -> None:
+        begun.set()
+
+    async with AsyncExitStack() as clients:
+        async with listening(ScriptedLlm([[begin, gate.wait, "At last."]]), mute=True) as (_, url):
+            idle = await clients.enter_async_context(connect(url + STANDARD_PATH))
+            busy = await clients.enter_async_context(connect(url + STANDARD_PATH))
+            await busy.send('{"type":"response.create"}')
+            await begun.wait()
+            asyncio.get_running_loop().call_soon(gate.set)
+        assert await close_code(idle) == 1001
+        events = []
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                events.append(json.loads(await busy.recv()))
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001
+        assert [event["response"]["status"] for event in events if event["type"] == "response.done"] == ["completed"]
+
+
+async def test_stopping_does_not_wait_for_an_answer_longer_than_the_grace_period() -> None:
+    begun = asyncio.Event()
+
+    async def begin() -> None:
+        begun.set()
+
+    async with AsyncExitStack() as clients:
+        async with listening(ScriptedLlm([[begin, asyncio.Event().wait]]), grace_seconds=0.05) as (_, url):
+            client = await clients.enter_async_context(connect(url + STANDARD_PATH))
+            await client.send('{"type":"response.create"}')
+            await begun.wait()
+        assert await close_code(client) == 1001
+
+
+async def test_nobody_is_accepted_once_it_has_stopped() -> None:
+    async with listening() as (_, url):
+        pass
+    with pytest.raises(OSError):
+        await connect(url + STANDARD_PATH)
