@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from realtime.engines.local_voice import CHUNK, MAX_PIECE, MAX_SPEED, MIN_SPEED, SAMPLE_RATE, LocalVoice
+from realtime.engines.local_voice import CHUNK, MAX_PIECE, MAX_SPEED, MAX_WAITING, MIN_SPEED, SAMPLE_RATE, LocalVoice
 from realtime.engines.whisper import WhisperStt
 from realtime.errors import EngineError
 from realtime.media.pcm import to_float
@@ -155,6 +155,40 @@ async def test_a_clause_that_nobody_waits_for_ends_at_the_next_sentence() -> Non
     cancelled.set()
     await voice.close()
     assert spoken in ([0], [0, 1])
+
+
+async def test_no_run_is_longer_than_the_limit() -> None:
+    runs: list[str] = []
+
+    class Reader:
+        def stream(self, text: str, speed: float, seed: int) -> Iterator[NDArray[np.float32]]:
+            runs.append(text)
+            yield np.zeros(10, np.float32)
+
+    voice = LocalVoice(Reader(), workers=1)
+    await say(voice, "word " * MAX_PIECE)
+    await voice.close()
+    assert len(runs) > 1
+    assert max(map(len, runs)) <= MAX_PIECE
+    assert " ".join(runs).split() == ["word"] * MAX_PIECE
+
+
+async def test_clauses_beyond_the_queue_are_refused() -> None:
+    may_end = threading.Event()
+
+    class Reader:
+        def stream(self, text: str, speed: float, seed: int) -> Iterator[NDArray[np.float32]]:
+            may_end.wait(10)
+            yield np.zeros(10, np.float32)
+
+    voice = LocalVoice(Reader(), workers=1)
+    accepted = [asyncio.create_task(say(voice, SENTENCE)) for _ in range(1 + MAX_WAITING)]
+    refused = asyncio.create_task(say(voice, SENTENCE))
+    with pytest.raises(EngineError, match="too much work"):
+        await refused
+    may_end.set()
+    assert {len(sound) for sound in await asyncio.gather(*accepted)} == {10}
+    await voice.close()
 
 
 async def test_what_the_voice_raises_is_an_engine_error() -> None:

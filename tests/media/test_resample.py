@@ -7,7 +7,7 @@ import pytest
 import soxr
 from numpy.typing import NDArray
 
-from realtime.media.resample import MAX_STEPS, Resampler, resample
+from realtime.media.resample import BLOCK_SECONDS, MAX_ROWS, MAX_STEPS, Resampler, resample
 
 RATES = [(24000, 16000), (8000, 16000), (16000, 24000), (24000, 8000), (48000, 16000), (44100, 16000), (16000, 44100)]
 
@@ -105,6 +105,17 @@ def test_a_finished_resampler_begins_a_new_stream() -> None:
 def test_a_stream_that_was_never_fed_finishes_empty() -> None:
     resampler: Resampler[np.float32] = Resampler(24000, 16000)
     assert resampler.finish().shape == (0,)
+
+
+def test_a_push_longer_than_one_product_is_the_same_as_short_ones() -> None:
+    audio = noise(int(8000 * BLOCK_SECONDS * MAX_ROWS) + 999)
+    cuts = list(range(1000, len(audio), 30000))
+    np.testing.assert_allclose(streamed(audio, 8000, 16000, []), streamed(audio, 8000, 16000, cuts), atol=1e-6)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 5])
+def test_a_recording_of_next_to_nothing_changes_rate(samples: int) -> None:
+    assert abs(len(resample(noise(samples), 24000, 16000)) - samples * 2 / 3) < 1
 
 
 def test_a_constant_stays_constant() -> None:
