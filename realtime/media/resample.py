@@ -1,7 +1,8 @@
 """Changing the sample rate of mono audio: as it arrives (`Resampler`), or whole (`resample`).
 
 A stream is filtered here rather than by soxr's own stream because a detector must not be late. Fed 20 ms at a time, soxr's streams
-withhold up to this much audio, and `Resampler` this much (soxr 1.1). The price is about the same, 5 us a push against 4.5 us (24 -> 16 kHz, x86-64):
+withhold up to this much audio, and `Resampler` this much (soxr 1.1). The price is about the same: 5 us a push against 4.5 us (24 -> 16 kHz,
+x86-64).
 
     quality             LQ        MQ        HQ        VHQ       Resampler
     24 -> 16 kHz        20 ms     38 ms     37 ms     76 ms     2 ms
