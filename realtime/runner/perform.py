@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from typing import Any, assert_never
+from typing import TypeVar, assert_never
 
 from msgspec import Struct
 
@@ -26,6 +26,9 @@ from realtime.wire.codec import Codec
 from realtime.wire.server import ErrorInfo
 
 log = logging.getLogger(__name__)
+
+
+E = TypeVar("E", Generate, Speak, Transcribe)
 
 
 class Engines(Struct, frozen=True):
@@ -66,11 +69,11 @@ class Performer:
             case Detect():
                 self.listening.hear(effect)
             case Generate(response_id=id):
-                self._tasks.start(id, self._guard(self._generate(effect), lambda error: inputs.ResponseBroke(id, error)))
+                self._tasks.start(id, self._guard(self._generate, effect, lambda error: inputs.ResponseBroke(id, error)))
             case Speak(response_id=id):
-                self._tasks.start(id, self._guard(self._speak(effect), lambda error: inputs.ResponseBroke(id, error)))
+                self._tasks.start(id, self._guard(self._speak, effect, lambda error: inputs.ResponseBroke(id, error)))
             case Transcribe(item_id=id, content_index=index):
-                self._tasks.start(id, self._guard(self._transcribe(effect), lambda error: _not_transcribed(id, index, error)))
+                self._tasks.start(id, self._guard(self._transcribe, effect, lambda error: _not_transcribed(id, index, error)))
             case Abandon(id=id):
                 self._tasks.abandon(id)
             case Close(code=code, reason=reason):
@@ -85,10 +88,10 @@ class Performer:
 
     # Jobs
 
-    async def _guard(self, job: Coroutine[Any, Any, None], broke: Callable[[ErrorInfo], Input]) -> None:
+    async def _guard(self, job: Callable[[E], Awaitable[None]], effect: E, broke: Callable[[ErrorInfo], Input]) -> None:
         """The top of every job: whatever goes wrong in it is an outcome."""
         try:
-            await job
+            await job(effect)
         except Exception as error:
             if not isinstance(error, EngineError):
                 log.exception("A job of ours failed")

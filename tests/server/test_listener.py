@@ -3,11 +3,11 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
+from typing import Any
 
 import aiohttp
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from realtime.engines.scripted import ScriptedLlm
@@ -23,13 +23,10 @@ async def first(client: ClientConnection) -> dict[str, object]:
     return event
 
 
-async def close_code(client: ClientConnection) -> int:
-    """Reads to the end."""
-    with pytest.raises(ConnectionClosed) as closed:
-        while True:
-            await client.recv()
-    assert closed.value.rcvd is not None
-    return closed.value.rcvd.code
+async def read_to_the_end(client: ClientConnection) -> tuple[list[dict[str, Any]], int | None]:
+    """Every event, and the code with which the server closed."""
+    events = [json.loads(frame) async for frame in client]
+    return events, client.close_code
 
 
 async def test_each_address_speaks_its_dialect() -> None:
@@ -99,13 +96,9 @@ async def test_stopping_lets_a_running_answer_end_and_says_1001() -> None:
             await busy.send('{"type":"response.create"}')
             await begun.wait()
             asyncio.get_running_loop().call_soon(gate.set)
-        assert await close_code(idle) == 1001
-        events = []
-        with pytest.raises(ConnectionClosed) as closed:
-            while True:
-                events.append(json.loads(await busy.recv()))
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1001
+        assert (await read_to_the_end(idle))[1] == 1001
+        events, code = await read_to_the_end(busy)
+        assert code == 1001
         assert [event["response"]["status"] for event in events if event["type"] == "response.done"] == ["completed"]
 
 
@@ -120,7 +113,7 @@ async def test_stopping_does_not_wait_for_an_answer_longer_than_the_grace_period
             client = await clients.enter_async_context(connect(url + STANDARD_PATH))
             await client.send('{"type":"response.create"}')
             await begun.wait()
-        assert await close_code(client) == 1001
+        assert (await read_to_the_end(client))[1] == 1001
 
 
 async def test_nobody_is_accepted_once_it_has_stopped() -> None:
