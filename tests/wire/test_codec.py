@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from realtime.errors import ClientError
+from realtime.wire.beta import BetaCodec
+from realtime.wire.classic import ClassicCodec
+from realtime.wire.client import ClientEventBase
+from realtime.wire.codec import Codec, GaCodec, client_error
+from realtime.wire.items import MAX_ID, MAX_TEXT
+from realtime.wire.server import ConversationCreated
+from tests.wire.client_frames import BETA, CLASSIC, FIRST, GA, PCM, Event, user
+from tests.wire.server_events import SAMPLES, tag
+
+CODECS: dict[str, Codec] = {"ga": GaCodec(), "beta": BetaCodec(), "classic": ClassicCodec(16_000)}
+FRAMES = {"ga": GA, "beta": BETA, "classic": CLASSIC}
+
+ALIKE = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS.keys())
+"""For what every dialect does in the same way."""
+
+
+def refusal(frame: str | bytes | Event, codec: Codec = CODECS["ga"]) -> ClientError:
+    with pytest.raises(ClientError) as caught:
+        codec.decode(json.dumps(frame) if isinstance(frame, dict) else frame)
+    return caught.value
+
+
+def update(**session: Any) -> Event:
+    return {"type": "session.update", "event_id": "evt_1", "session": {"type": "realtime", **session}}
+
+
+def create(**response: Any) -> Event:
+    return {"type": "response.create", "event_id": "evt_1", "response": response}
+
+
+# What decodes
+
+
+@pytest.mark.parametrize(("dialect", "event"), [(dialect, event) for dialect, events in FRAMES.items() for event in events])
+def test_every_client_event_decodes_in_its_dialect(dialect: str, event: Event) -> None:
+    decoded = CODECS[dialect].decode(json.dumps(event))
+    assert (tag(type(decoded)), decoded.event_id) == (event["type"], event.get("event_id"))
+
+
+def test_the_frames_show_every_client_event() -> None:
+    shown = {event["type"] for event in GA}
+    assert shown == {cls.__struct_config__.tag for cls in ClientEventBase.__subclasses__() if cls.__module__ == "realtime.wire.client"}
+
+
+@pytest.mark.parametrize("client", FIRST)
+def test_what_real_clients_send_first_decodes(client: str) -> None:
+    dialect, events = FIRST[client]
+    decoded = [CODECS[dialect].decode(json.dumps(event)) for event in events]
+    assert [tag(type(each)) for each in decoded] == [event["type"] for event in events]
+
+
+@ALIKE
+def test_audio_arrives_as_bytes(codec: Codec) -> None:
+    event = codec.decode('{"type":"input_audio_buffer.append","audio":"AAEC"}')
+    assert getattr(event, "audio", None) == b"\x00\x01\x02"
+
+
+# What is refused whatever the dialect
+
+
+@ALIKE
+def test_a_binary_frame_is_an_invalid_event(codec: Codec) -> None:
+    error = refusal(b'{"type":"response.cancel"}', codec)
+    assert (error.code, error.param, error.event_id) == ("invalid_event", None, None)
+    assert error.message == "Expected a text WebSocket message; binary frames are not supported."
+
+
+@ALIKE
+@pytest.mark.parametrize(
+    "frame", ["", "{", "hello", '{"type":"response.cancel"} x', '{"type":"nope"', '{"type":"\ud800"}', '{"a":' + "[" * 5000]
+)
+def test_what_is_not_json_is_named_so(codec: Codec, frame: str) -> None:
+    error = refusal(frame, codec)
+    assert (error.code, error.param, error.event_id) == ("invalid_json", None, None)
+    assert error.message.startswith("Invalid event: failed to parse JSON value. ")
+
+
+@ALIKE
+@pytest.mark.parametrize("frame", ["[]", "1", "null", '"response.cancel"'])
+def test_json_that_is_no_object_is_an_invalid_event(codec: Codec, frame: str) -> None:
+    error = refusal(frame, codec)
+    assert (error.code, error.param) == ("invalid_event", None)
+    assert error.message.startswith("Invalid event: Expected `object`, got ")
+
+
+@ALIKE
+def test_an_event_id_out_of_the_range_of_numbers_is_an_invalid_event(codec: Codec) -> None:
+    error = refusal('{"type":"response.cancel","event_id":1e999}', codec)
+    assert (error.code, error.event_id) == ("invalid_event", None)
+    assert "Number out of range - at `$.event_id`" in error.message
+
+
+@ALIKE
+def test_a_missing_type_is_an_invalid_event(codec: Codec) -> None:
+    error = refusal({"event_id": "evt_1"}, codec)
+    assert (error.code, error.param, error.event_id) == ("invalid_event", "type", "evt_1")
+    assert error.message == "The 'type' field is missing."
+
+
+@pytest.mark.parametrize("dialect", CODECS)
+def test_an_unknown_type_is_told_which_there_are(dialect: str) -> None:
+    error = refusal({"type": "nope", "event_id": "evt_1"}, CODECS[dialect])
+    assert (error.code, error.param, error.event_id) == ("invalid_value", "type", "evt_1")
+    start, _, supported = error.message.partition(" Supported values are: ")
+    assert start == "Invalid value: 'nope'."
+    assert set(supported.rstrip(".").split(", ")) == {f"'{event['type']}'" for event in FRAMES[dialect]}
+
+
+@ALIKE
+@pytest.mark.parametrize("type", [5, None, [], {"a": 1}, True])
+def test_a_type_that_is_no_string_is_told_which_there_are(codec: Codec, type: Any) -> None:
+    error = refusal({"type": type, "event_id": "evt_1"}, codec)
+    assert (error.code, error.param, error.event_id) == ("invalid_value", "type", "evt_1")
+    assert "Supported values are: 'input_audio_buffer.append'" in error.message
+
+
+def test_nesting_of_any_depth_is_refused_in_order() -> None:
+    codes = [refusal('{"type":' + "[" * depth + "]" * depth + "}").code for depth in range(500, 1100)]
+    assert sorted(set(codes)) == ["invalid_json", "invalid_value"]
+
+
+@ALIKE
+def test_the_event_id_is_echoed_up_to_its_limit(codec: Codec) -> None:
+    assert refusal({"type": "response.cancel", "x": 1, "event_id": "e" * MAX_ID}, codec).event_id == "e" * MAX_ID
+
+
+@ALIKE
+def test_an_event_id_over_its_limit_is_refused_and_not_echoed(codec: Codec) -> None:
+    error = refusal({"type": "response.cancel", "event_id": "e" * (MAX_ID + 1)}, codec)
+    assert (error.code, error.param, error.event_id) == ("string_above_max_length", "event_id", None)
+
+
+@ALIKE
+def test_an_event_id_of_another_type_is_refused_and_not_echoed(codec: Codec) -> None:
+    error = refusal({"type": "response.cancel", "event_id": 5}, codec)
+    assert (error.code, error.param, error.event_id) == ("invalid_type", "event_id", None)
+
+
+def truncate(**fields: Any) -> Event:
+    return {"type": "conversation.item.truncate", "item_id": "i", "content_index": 0, "audio_end_ms": 0, "event_id": "evt_1", **fields}
+
+
+def with_id(event: Event) -> Event:
+    return {**event, "event_id": "evt_1"}
+
+
+@ALIKE
+@pytest.mark.parametrize(
+    ("event", "code", "param"),
+    [
+        ({"type": "session.update"}, "missing_required_parameter", "session"),
+        ({"type": "input_audio_buffer.append"}, "missing_required_parameter", "audio"),
+        ({"type": "input_audio_buffer.append", "audio": "@@@@"}, "invalid_value", "audio"),
+        ({"type": "input_audio_buffer.append", "audio": "A"}, "invalid_value", "audio"),
+        ({"type": "input_audio_buffer.append", "audio": 5}, "invalid_type", "audio"),
+        ({"type": "input_audio_buffer.commit", "extra": 1}, "unknown_parameter", "extra"),
+        ({"type": "conversation.item.delete", "item_id": ""}, "string_below_min_length", "item_id"),
+        ({"type": "conversation.item.delete", "item_id": "i" * (MAX_ID + 1)}, "string_above_max_length", "item_id"),
+        ({"type": "conversation.item.create", "item": None}, "invalid_type", "item"),
+        ({"type": "conversation.item.create", "item": {"role": "user"}}, "missing_required_parameter", "item.type"),
+        ({"type": "conversation.item.create", "item": {"type": "mcp_call"}}, "invalid_value", "item.type"),
+        (user(role="robot"), "invalid_value", "item.role"),
+        (user(status="done"), "invalid_value", "item.status"),
+        (user(mood="fine"), "unknown_parameter", "item.mood"),
+        (user({"type": "hologram"}), "invalid_value", "item.content[0].type"),
+        (user({"text": "x"}), "missing_required_parameter", "item.content[0].type"),
+        (user({"type": "input_text"}), "missing_required_parameter", "item.content[0].text"),
+        (user({"type": "input_text", "text": "x" * (MAX_TEXT + 1)}), "string_above_max_length", "item.content[0].text"),
+        (user({"type": "input_text", "text": "x"}, {"type": "input_audio", "audio": "?"}), "invalid_value", "item.content[1].audio"),
+        (truncate(content_index=-1), "integer_below_min_value", "content_index"),
+        (truncate(audio_end_ms=1.5), "invalid_type", "audio_end_ms"),
+        (create(temperature=2.5), "decimal_above_max_value", "response.temperature"),
+        (create(conversation="new"), "invalid_value", "response.conversation"),
+        (create(max_output_tokens=0), "integer_below_min_value", "response.max_output_tokens"),
+        (create(max_output_tokens=4097), "integer_above_max_value", "response.max_output_tokens"),
+        (create(max_output_tokens="some"), "invalid_value", "response.max_output_tokens"),
+        (create(tools=[{"type": "function"}]), "missing_required_parameter", "response.tools[0].name"),
+        (create(tools=[{"type": "mcp", "server_label": "s"}]), "invalid_value", "response.tools[0].type"),
+        (create(input=[{"type": "item_reference"}]), "missing_required_parameter", "response.input[0].id"),
+        (create(metadata={"k": 1}), "invalid_type", "response.metadata[...]"),
+        (create(metadata={"k" * 65: ""}), "string_above_max_length", "response.metadata"),
+        (create(metadata={"k": "v" * 513}), "string_above_max_length", "response.metadata[...]"),
+        (create(metadata={str(key): "" for key in range(17)}), "object_above_max_length", "response.metadata"),
+    ],
+)
+def test_the_field_at_fault_is_named(codec: Codec, event: Event, code: str, param: str) -> None:
+    error = refusal(with_id(event), codec)
+    assert (error.code, error.param, error.event_id) == (code, param, "evt_1")
+
+
+# GA alone
+
+VAD = {"type": "server_vad"}
+
+
+@pytest.mark.parametrize(
+    ("session", "code", "param"),
+    [
+        ({"bogus_field": 1}, "unknown_parameter", "session.bogus_field"),
+        ({"type": "other"}, "invalid_value", "session.type"),
+        ({"type": "transcription", "tools": []}, "unknown_parameter", "session.tools"),
+        ({"output_modalities": ["video"]}, "invalid_value", "session.output_modalities[0]"),
+        ({"tool_choice": "sometimes"}, "invalid_value", "session.tool_choice"),
+        ({"reasoning": {"effort": "much"}}, "invalid_value", "session.reasoning.effort"),
+        ({"audio": {"input": {"format": {**PCM, "rate": 8000}}}}, "integer_below_min_value", "session.audio.input.format.rate"),
+        ({"audio": {"output": {"format": {**PCM, "rate": 48000}}}}, "integer_above_max_value", "session.audio.output.format.rate"),
+        ({"audio": {"input": {"format": {"type": "audio/flac"}}}}, "invalid_value", "session.audio.input.format.type"),
+        ({"audio": {"input": {"turn_detection": {}}}}, "missing_required_parameter", "session.audio.input.turn_detection.type"),
+        (
+            {"audio": {"input": {"turn_detection": {**VAD, "threshold": -1}}}},
+            "decimal_below_min_value",
+            "session.audio.input.turn_detection.threshold",
+        ),
+        (
+            {"audio": {"input": {"turn_detection": {**VAD, "silence_duration_ms": 60_001}}}},
+            "integer_above_max_value",
+            "session.audio.input.turn_detection.silence_duration_ms",
+        ),
+        (
+            {"audio": {"input": {"turn_detection": {**VAD, "idle_timeout_ms": 4_999}}}},
+            "integer_below_min_value",
+            "session.audio.input.turn_detection.idle_timeout_ms",
+        ),
+        ({"audio": {"output": {"speed": 1.6}}}, "decimal_above_max_value", "session.audio.output.speed"),
+        ({"audio": {"output": {"voice": {"name": "x"}}}}, "unknown_parameter", "session.audio.output.voice.name"),
+    ],
+)
+def test_the_setting_at_fault_is_named(session: Event, code: str, param: str) -> None:
+    error = refusal(update(**session))
+    assert (error.code, error.param, error.event_id) == (code, param, "evt_1")
+
+
+def test_a_ga_update_without_session_type_misses_it() -> None:
+    error = refusal({"type": "session.update", "session": {"instructions": "x"}})
+    assert (error.code, error.param) == ("missing_required_parameter", "session.type")
+    assert error.message == "Missing required parameter: 'session.type'."
+
+
+def test_a_value_out_of_bounds_is_told_the_bound() -> None:
+    error = refusal(update(audio={"input": {"format": {**PCM, "rate": 16000}}}))
+    assert error.message == "Invalid 'session.audio.input.format.rate'. Expected a value >= 24000."
+
+
+def test_a_length_out_of_bounds_is_told_the_bound() -> None:
+    assert refusal({"type": "conversation.item.retrieve", "item_id": ""}).message == "Invalid 'item_id'. Expected a length >= 1."
+
+
+def test_a_wrong_type_is_told_the_right_one() -> None:
+    assert refusal(update(tracing=5)).message == "Invalid type for 'session.tracing': expected str | object | null, got int."
+
+
+EVIL = "x - at `$.evil`"
+"""Ends like the place that msgspec appends to its errors."""
+
+
+def test_a_key_that_looks_like_a_place_is_named_whole() -> None:
+    error = refusal(update(**{EVIL: 1}))
+    assert (error.code, error.param) == ("unknown_parameter", f"session.{EVIL}")
+
+
+def test_a_key_at_the_top_that_looks_like_a_place_is_named_whole() -> None:
+    error = refusal({"type": "response.cancel", EVIL: 1})
+    assert (error.code, error.param) == ("unknown_parameter", EVIL)
+
+
+def test_a_value_that_looks_like_a_place_is_shown_whole() -> None:
+    error = refusal(update(tool_choice=EVIL))
+    assert (error.param, error.message) == ("session.tool_choice", f"Invalid value: '{EVIL}'.")
+
+
+def test_a_reason_without_bound_or_mismatch_is_passed_on() -> None:
+    error = client_error("Invalid base64 encoded string - at `$.audio`")
+    assert (error.code, error.param, error.message) == ("invalid_value", "audio", "Invalid 'audio': Invalid base64 encoded string.")
+
+
+def test_a_reason_without_a_place_names_the_field_itself() -> None:
+    assert client_error("Object contains unknown field `x`").param == "x"
+
+
+# Anything at all
+
+
+def spoil(value: Any, dice: random.Random) -> Any:
+    """The value with one place in it made into something else."""
+    if isinstance(value, dict) and value and dice.random() < 0.8:
+        key = dice.choice(list(value))
+        return {**value, dice.choice([key, key, key, EVIL, "type"]): spoil(value[key], dice)}
+    if isinstance(value, list) and value and dice.random() < 0.8:
+        return [spoil(value[0], dice), *value[1:]]
+    junk = [None, True, -1, 1.5, 10**30, 1e308, "", "x", EVIL, "\ud800", "\x00", "=", [], {}, [[]], {"type": "x"}, {"": ""}, "é" * 600]
+    return dice.choice(junk)
+
+
+def mangle(text: str, dice: random.Random) -> str:
+    """The text with a few characters gone, doubled or changed."""
+    for _ in range(dice.randint(1, 3)):
+        at = dice.randrange(len(text))
+        text = text[:at] + dice.choice(["", text[at] * 2, '"', "}", "\\", "\ud800", "9e999", "[" * 2000]) + text[at + 1 :]
+    return text
+
+
+@pytest.mark.parametrize("dialect", CODECS)
+def test_nothing_but_a_client_error_comes_of_spoiled_frames(dialect: str) -> None:
+    dice, refused = random.Random(20_261_122), 0
+    for _ in range(1500):
+        event = dice.choice(FRAMES[dialect])
+        frame = json.dumps(spoil(event, dice), ensure_ascii=dice.random() < 0.5)
+        if dice.random() < 0.3:
+            frame = mangle(frame, dice)
+        try:
+            CODECS[dialect].decode(frame)
+        except ClientError as error:
+            refused += 1
+            assert error.code
+            assert error.message
+    assert refused > 750
+
+
+# GA frames
+
+
+def test_a_ga_frame_is_the_event_itself() -> None:
+    for event in SAMPLES:
+        frames = CODECS["ga"].encode(event, "evt_1")
+        assert [list(json.loads(frame))[:2] for frame in frames] == (
+            [] if isinstance(event, ConversationCreated) else [["type", "event_id"]]
+        )
+        assert [json.loads(frame)["type"] for frame in frames] in ([], [tag(type(event))])
+
+
+def test_ga_listens_for_turns_from_the_start() -> None:
+    assert CODECS["ga"].audio.input.turn_detection is not None
