@@ -10,19 +10,44 @@ from realtime.wire import server
 from realtime.wire.codec import encode_json
 from tests.wire.server_events import BEGUN, CALL, ENDED, SAMPLES, SETTINGS, event_classes, tag
 
-PROTOCOL_TYPES = """
-error session.created session.updated conversation.created
-conversation.item.added conversation.item.done conversation.item.retrieved conversation.item.truncated conversation.item.deleted
-input_audio_buffer.speech_started input_audio_buffer.speech_stopped input_audio_buffer.committed input_audio_buffer.cleared
-input_audio_buffer.timeout_triggered
-conversation.item.input_audio_transcription.delta conversation.item.input_audio_transcription.completed
-conversation.item.input_audio_transcription.segment conversation.item.input_audio_transcription.failed
-response.created response.done response.output_item.added response.output_item.done
-response.content_part.added response.content_part.done response.output_text.delta response.output_text.done
-response.output_audio.delta response.output_audio.done response.output_audio_transcript.delta response.output_audio_transcript.done
-response.function_call_arguments.delta response.function_call_arguments.done
-rate_limits.updated output_audio_buffer.started output_audio_buffer.stopped output_audio_buffer.cleared
-""".split()
+PROTOCOL_TYPES = [
+    "error",
+    "session.created",
+    "session.updated",
+    "conversation.created",
+    "conversation.item.added",
+    "conversation.item.done",
+    "conversation.item.retrieved",
+    "conversation.item.truncated",
+    "conversation.item.deleted",
+    "input_audio_buffer.speech_started",
+    "input_audio_buffer.speech_stopped",
+    "input_audio_buffer.committed",
+    "input_audio_buffer.cleared",
+    "input_audio_buffer.timeout_triggered",
+    "conversation.item.input_audio_transcription.delta",
+    "conversation.item.input_audio_transcription.completed",
+    "conversation.item.input_audio_transcription.segment",
+    "conversation.item.input_audio_transcription.failed",
+    "response.created",
+    "response.done",
+    "response.output_item.added",
+    "response.output_item.done",
+    "response.content_part.added",
+    "response.content_part.done",
+    "response.output_text.delta",
+    "response.output_text.done",
+    "response.output_audio.delta",
+    "response.output_audio.done",
+    "response.output_audio_transcript.delta",
+    "response.output_audio_transcript.done",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.done",
+    "rate_limits.updated",
+    "output_audio_buffer.started",
+    "output_audio_buffer.stopped",
+    "output_audio_buffer.cleared",
+]
 """PROTOCOL 3, without MCP, without what beta alone has, and without DTMF, which has no event id."""
 
 
