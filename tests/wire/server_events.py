@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from msgspec import Struct
+
 from realtime.wire import server
 from realtime.wire.items import FunctionCall, InputAudio, Message, OutputAudio
 from realtime.wire.settings import PcmFormat, Settings
@@ -16,7 +18,7 @@ def event_classes() -> set[type[server.ServerEvent]]:
     return {cls for cls in classes if cls.__struct_config__.tag is not None}
 
 
-def tag(cls: type[server.ServerEvent]) -> str:
+def tag(cls: type[Struct]) -> str:
     """The `type` that a class has on the wire."""
     return str(cls.__struct_config__.tag)
 

@@ -153,8 +153,11 @@ def test_two_codecs_do_not_share_their_rates() -> None:
 
 # Server to client
 
-SOUND = {server.ResponseContentPartAdded, server.ResponseContentPartDone}
-WORDS = {server.ResponseOutputAudioTranscriptDelta: "response.text.delta", server.ResponseOutputAudioTranscriptDone: "response.text.done"}
+SOUND: set[type[server.ServerEvent]] = {server.ResponseContentPartAdded, server.ResponseContentPartDone}
+WORDS: dict[type[server.ServerEvent], str] = {
+    server.ResponseOutputAudioTranscriptDelta: "response.text.delta",
+    server.ResponseOutputAudioTranscriptDone: "response.text.done",
+}
 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: tag(type(event)))

@@ -10,9 +10,9 @@ from realtime.errors import ClientError
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.client import ClientEventBase
-from realtime.wire.codec import Codec, GaCodec, client_error
+from realtime.wire.codec import Codec, GaCodec, client_error, encode_json
 from realtime.wire.items import MAX_ID, MAX_TEXT
-from realtime.wire.server import ConversationCreated
+from realtime.wire.server import ConversationCreated, ServerEvent
 from tests.wire.client_frames import BETA, CLASSIC, FIRST, GA, PCM, Event, user
 from tests.wire.server_events import SAMPLES, tag
 
@@ -74,10 +74,11 @@ def test_a_binary_frame_is_an_invalid_event(codec: Codec) -> None:
     assert error.message == "Expected a text WebSocket message; binary frames are not supported."
 
 
+NOT_JSON = ["", "{", "hello", '{"type":"response.cancel"} x', '{"type":"nope"', '{"type":"\ud800"}', '{"a":' + "[" * 5000]
+
+
 @ALIKE
-@pytest.mark.parametrize(
-    "frame", ["", "{", "hello", '{"type":"response.cancel"} x', '{"type":"nope"', '{"type":"\ud800"}', '{"a":' + "[" * 5000]
-)
+@pytest.mark.parametrize("frame", NOT_JSON)
 def test_what_is_not_json_is_named_so(codec: Codec, frame: str) -> None:
     error = refusal(frame, codec)
     assert (error.code, error.param, error.event_id) == ("invalid_json", None, None)
@@ -124,8 +125,8 @@ def test_a_type_that_is_no_string_is_told_which_there_are(codec: Codec, type: An
 
 
 def test_nesting_of_any_depth_is_refused_in_order() -> None:
-    codes = [refusal('{"type":' + "[" * depth + "]" * depth + "}").code for depth in range(500, 1100)]
-    assert sorted(set(codes)) == ["invalid_json", "invalid_value"]
+    codes = {refusal('{"type":' + "[" * depth + "]" * depth + "}").code for depth in range(500, 1100)}
+    assert codes == {"invalid_json", "invalid_value"}
 
 
 @ALIKE
@@ -296,7 +297,26 @@ def spoil(value: Any, dice: random.Random) -> Any:
         return {**value, dice.choice([key, key, key, EVIL, "type"]): spoil(value[key], dice)}
     if isinstance(value, list) and value and dice.random() < 0.8:
         return [spoil(value[0], dice), *value[1:]]
-    junk = [None, True, -1, 1.5, 10**30, 1e308, "", "x", EVIL, "\ud800", "\x00", "=", [], {}, [[]], {"type": "x"}, {"": ""}, "é" * 600]
+    junk: list[Any] = [
+        None,
+        True,
+        -1,
+        1.5,
+        10**30,
+        1e308,
+        "",
+        "x",
+        EVIL,
+        "\ud800",
+        "\x00",
+        "=",
+        [],
+        {},
+        [[]],
+        {"type": "x"},
+        {"": ""},
+        "é" * 600,
+    ]
     return dice.choice(junk)
 
 
@@ -308,33 +328,37 @@ def mangle(text: str, dice: random.Random) -> str:
     return text
 
 
+def spoiled(event: Event, dice: random.Random) -> str:
+    """A frame made of the event, wrong in one way or another."""
+    frame = json.dumps(spoil(event, dice), ensure_ascii=dice.random() < 0.5)
+    return mangle(frame, dice) if dice.random() < 0.3 else frame
+
+
+def outcome(frame: str, codec: Codec) -> ClientError | None:
+    """The refusal of a frame; None where it was taken."""
+    try:
+        codec.decode(frame)
+    except ClientError as error:
+        return error
+    return None
+
+
 @pytest.mark.parametrize("dialect", CODECS)
 def test_nothing_but_a_client_error_comes_of_spoiled_frames(dialect: str) -> None:
-    dice, refused = random.Random(20_261_122), 0
-    for _ in range(1500):
-        event = dice.choice(FRAMES[dialect])
-        frame = json.dumps(spoil(event, dice), ensure_ascii=dice.random() < 0.5)
-        if dice.random() < 0.3:
-            frame = mangle(frame, dice)
-        try:
-            CODECS[dialect].decode(frame)
-        except ClientError as error:
-            refused += 1
-            assert error.code
-            assert error.message
-    assert refused > 750
+    dice = random.Random(20_261_122)
+    outcomes = [outcome(spoiled(dice.choice(FRAMES[dialect]), dice), CODECS[dialect]) for _ in range(1500)]
+    refusals = [error for error in outcomes if error is not None]
+    assert all(error.code and error.message for error in refusals)
+    assert len(refusals) > 750
 
 
 # GA frames
 
 
-def test_a_ga_frame_is_the_event_itself() -> None:
-    for event in SAMPLES:
-        frames = CODECS["ga"].encode(event, "evt_1")
-        assert [list(json.loads(frame))[:2] for frame in frames] == (
-            [] if isinstance(event, ConversationCreated) else [["type", "event_id"]]
-        )
-        assert [json.loads(frame)["type"] for frame in frames] in ([], [tag(type(event))])
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: tag(type(event)))
+def test_a_ga_frame_is_the_event_itself(event: ServerEvent) -> None:
+    expected = [] if isinstance(event, ConversationCreated) else [encode_json(event)]
+    assert CODECS["ga"].encode(event, "evt_1") == expected
 
 
 def test_ga_listens_for_turns_from_the_start() -> None:

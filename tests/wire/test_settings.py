@@ -124,7 +124,7 @@ def test_null_clears_a_setting(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["transcription", "noise_reduction", "turn_detection"])
 def test_null_clears_a_part_of_the_input(name: str) -> None:
-    assert getattr(heard(**{name: None}), name) is None
+    assert getattr(heard(TUNED, **{name: None}), name) is None
 
 
 def test_noise_reduction_is_replaced_whole() -> None:
