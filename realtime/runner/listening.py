@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-import numpy as np
-
 from realtime.media import formats, pcm
 from realtime.media.resample import Resampler
 from realtime.ports import EAR_RATE, Vad, VadStream
@@ -26,7 +24,7 @@ class Epoch:
     def __init__(self, id: int, format: AudioFormat, stream: VadStream) -> None:
         self.id = id
         self._encoding = encoding(format)
-        self._resampler: Resampler[np.float32] = Resampler(sample_rate(format), EAR_RATE)
+        self._resampler = Resampler(sample_rate(format), EAR_RATE, "QQ")
         self._stream = stream
 
     def score(self, audio: bytes) -> list[float]:

@@ -29,8 +29,11 @@ class Mouth:
         self._resampler = Resampler(source_rate, sample_rate(format))
 
     def say(self, piece: Int16) -> bytes:
-        return formats.encode(self._encoding, self._resampler.push(piece))
+        return self._encoded(self._resampler.push(pcm.to_float(piece)))
 
     def finish(self) -> bytes:
         """What the converter still held back."""
-        return formats.encode(self._encoding, self._resampler.finish())
+        return self._encoded(self._resampler.finish())
+
+    def _encoded(self, audio: Float32) -> bytes:
+        return formats.encode(self._encoding, pcm.to_int16(audio))
