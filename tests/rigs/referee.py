@@ -1,0 +1,313 @@
+"""What must hold after every input of a session, whatever the input was. The referee sees what went in and what came out, and keeps its own
+account of the conversation; it asks the session only whether its state agrees with that account.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, Struct, field
+
+from realtime.session import inputs
+from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Send, Speak, Transcribe
+from realtime.session.inputs import Input
+from realtime.session.machine import Session
+from realtime.wire import client, server
+from realtime.wire.settings import CustomVoice, Settings, sample_width
+
+KEPT = ("conversation_id", "output_modalities", "max_output_tokens", "audio", "metadata", "temperature")
+"""What `response.done` repeats of `response.created`."""
+
+
+class Terms(Struct, frozen=True):
+    """What a response must go by, worked out again from what the client said."""
+
+    modality: str
+    instructions: str
+    max_output_tokens: Any
+    temperature: Any
+    voice: str
+    speed: float
+    format: Any
+    metadata: Any
+
+
+def agreed(settings: Settings, params: client.ResponseParams) -> Terms:
+    output: Any = UNSET if params.audio is UNSET else params.audio.output
+    voice = UNSET if output is UNSET else output.voice
+    format = UNSET if output is UNSET else output.format
+    spoken = settings.audio.output
+    return Terms(
+        modality=(settings.output_modalities if params.output_modalities is UNSET else params.output_modalities)[0],
+        instructions=settings.instructions if params.instructions is None else params.instructions,
+        max_output_tokens=settings.max_output_tokens if params.max_output_tokens is UNSET else params.max_output_tokens,
+        temperature=settings.temperature if params.temperature is UNSET else params.temperature,
+        voice=spoken.voice if voice is UNSET else voice.id if isinstance(voice, CustomVoice) else voice,
+        speed=spoken.speed,
+        format=spoken.format if format is UNSET else format,
+        metadata=params.metadata,
+    )
+
+
+class Running(Struct):
+    """A response that has begun and has not ended."""
+
+    created: server.Response
+    terms: Terms
+    asked: bool = False
+    clause: int = -1
+    speaking: bool = False
+    item: str | None = None
+    part: str = "none"
+    """`none`, `open` or `done`, like the next."""
+    output_item: str = "none"
+    words: list[str] = field(default_factory=list)
+
+    @property
+    def default(self) -> bool:
+        return self.created.conversation_id is not None
+
+
+class Referee:
+    """Raises `AssertionError` as soon as a rule is broken."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.settings = session.settings
+        self.running: dict[str, Running] = {}
+        self.ended: list[str] = []
+        self.order: list[str] = []
+        """Ids of the conversation's items."""
+        self._open_items: set[str] = set()
+        """`added`, not yet `done`."""
+        self.turn: str | None = None
+        """The item that the open turn will become."""
+        self._stopped: str | None = None
+        """The turn that was stopped and must be committed next."""
+        self._committed: str | None = None
+        """The item that was committed and must be added next."""
+        self._abandoned: set[str] = set()
+        self._rates_due = False
+        self._stream = bytearray()
+        """Everything that came in, in the present format."""
+        self._used = 0
+        """Bytes of it, up to the end of the last commit."""
+        self._taken = 0
+        """Bytes of it that were committed."""
+        self.closed = False
+
+    def judge(self, input: Input, effects: list[Effect]) -> None:
+        if self.closed:
+            assert effects == [], "after Close nothing follows"
+            assert self._session.deadline() is None
+            return
+        events = [effect.event for effect in effects if isinstance(effect, Send)]
+        if isinstance(input, client.InputAudioBufferAppend) and not any(isinstance(event, server.Error) for event in events):
+            self._stream += input.audio
+        if isinstance(input, inputs.ClauseSpoken) and (run := self.running.get(input.response_id)) and run.clause == input.clause:
+            run.speaking = False
+        answering = {id for id, run in self.running.items() if run.default}
+        for effect in effects:
+            self._effect(input, effect)
+        if any(isinstance(event, server.InputAudioBufferSpeechStarted) for event in events) and self._interrupting:
+            assert answering.isdisjoint(self.running), "who speaks interrupts"
+        self._settled(input)
+
+    @property
+    def _interrupting(self) -> bool:
+        detection = self.settings.audio.input.turn_detection
+        return detection is not None and detection.interrupt_response
+
+    def _effect(self, input: Input, effect: Effect) -> None:
+        assert not self.closed, "Close is the last effect"
+        event = effect.event if isinstance(effect, Send) else None
+        assert self._rates_due == isinstance(event, server.RateLimitsUpdated), "rate_limits.updated follows response.done, and only it"
+        assert self._stopped is None or isinstance(event, server.InputAudioBufferCommitted), "a turn that stops is committed at once"
+        assert self._committed is None or isinstance(event, server.ConversationItemAdded | server.ConversationItemDone) or event is None
+        match effect:
+            case Send(event=event):
+                self._event(input, event)
+            case Generate() | Speak():
+                self._asked(self.running[effect.response_id], effect)
+            case Transcribe():
+                self._transcribed(effect)
+            case Detect():
+                assert effect.epoch == self._session._ear.epoch
+                assert effect.audio
+                assert len(effect.audio) % sample_width(effect.format) == 0
+            case Abandon(id=id):
+                self._abandoned.add(id)
+            case Close():
+                self.closed = True
+
+    # Work that is asked for
+
+    def _asked(self, run: Running, effect: Generate | Speak) -> None:
+        terms = run.terms
+        if isinstance(effect, Speak):
+            assert terms.modality == "audio"
+            assert effect.clause == run.clause + 1, "clauses are spoken in order"
+            assert not run.speaking, "clauses are spoken one at a time"
+            run.clause, run.speaking = effect.clause, True
+            assert (effect.voice, effect.speed, effect.format) == (terms.voice, terms.speed, terms.format)
+            return
+        assert not run.asked, "a response asks the model once"
+        run.asked = True
+        request = effect.request
+        assert request.instructions == terms.instructions
+        assert request.max_output_tokens == (None if terms.max_output_tokens == "inf" else terms.max_output_tokens)
+        assert request.temperature == (None if terms.temperature is UNSET else terms.temperature)
+
+    def _transcribed(self, effect: Transcribe) -> None:
+        if effect.item_id != self._committed:
+            return
+        self._committed = None
+        at = self._stream.find(effect.audio, self._used)
+        assert at >= 0, "what is committed is what came in, and nothing twice"
+        self._used = at + len(effect.audio)
+        self._taken += len(effect.audio)
+
+    # Events
+
+    def _event(self, input: Input, event: server.ServerEvent) -> None:
+        assert event.event_id
+        match event:
+            case server.ResponseCreated():
+                self._created(input, event.response)
+            case server.ResponseDone():
+                self._done(event.response)
+            case server.RateLimitsUpdated():
+                self._rates_due = False
+            case server.ConversationItemAdded() | server.ConversationItemDone() | server.ConversationItemDeleted():
+                self._item(event)
+            case server.SessionUpdated(session=session):
+                self._updated(session)
+            case _ if hasattr(event, "response_id"):
+                self._output(self.running[event.response_id], event)
+            case _:
+                self._heard(event)
+
+    def _created(self, input: Input, response: server.Response) -> None:
+        assert response.id not in self.running
+        assert response.id not in self.ended
+        assert response.conversation_id is None or not any(run.default for run in self.running.values()), "one default response at a time"
+        params = input.response if isinstance(input, client.ResponseCreate) else None
+        terms = agreed(self.settings, params or client.ResponseParams())
+        assert (response.status, response.output, response.usage) == ("in_progress", [], None)
+        assert response.output_modalities == (terms.modality,)
+        assert (response.audio.output.voice, response.audio.output.format) == (terms.voice, terms.format)
+        assert (response.max_output_tokens, response.metadata) == (terms.max_output_tokens, terms.metadata)
+        self.running[response.id] = Running(response, terms)
+
+    def _done(self, response: server.Response) -> None:
+        run = self.running.pop(response.id)  # a KeyError is a second `response.done`, or one without `response.created`
+        self.ended.append(response.id)
+        self._rates_due = True
+        assert all(getattr(response, name) == getattr(run.created, name) for name in KEPT)
+        assert response.status != "in_progress"
+        assert (response.status_details is None) == (response.status == "completed")
+        assert response.usage is not None
+        assert [item.id for item in response.output] == ([] if run.item is None else [run.item])
+        assert run.part == run.output_item == ("none" if run.item is None else "done"), "what was opened is closed before the end"
+        assert run.item not in self._open_items
+        if run.asked and response.status in ("cancelled", "failed"):
+            assert response.id in self._abandoned, "nobody goes on with what nobody wants"
+        for item in response.output:
+            assert item.status == ("completed" if response.status == "completed" else "incomplete")
+
+    def _item(self, event: server.ConversationItemAdded | server.ConversationItemDone | server.ConversationItemDeleted) -> None:
+        if isinstance(event, server.ConversationItemDeleted):
+            self.order.remove(event.item_id)
+            return
+        id = event.item.id
+        assert isinstance(id, str)
+        if isinstance(event, server.ConversationItemDone):
+            self._open_items.remove(id)
+        else:
+            assert self._committed in (None, id)
+            assert id not in self.order
+            if event.item.status == "in_progress":
+                assert any(run.default and run.item == id for run in self.running.values()), "out of band nothing is stored"
+            self.order.insert(0 if event.previous_item_id is None else self.order.index(event.previous_item_id) + 1, id)
+            self._open_items.add(id)
+        at = self.order.index(id)
+        assert event.previous_item_id == (self.order[at - 1] if at else None)
+
+    def _output(self, run: Running, event: Any) -> None:
+        match event:
+            case server.ResponseOutputItemAdded():
+                assert run.output_item == "none"
+                run.item, run.output_item = event.item.id, "open"
+            case server.ResponseContentPartAdded():
+                assert (run.part, run.output_item, event.item_id) == ("none", "open", run.item)
+                run.part = "open"
+            case server.ResponseContentPartDone():
+                assert (run.part, event.item_id) == ("open", run.item)
+                assert getattr(event.part, "text" if run.terms.modality == "text" else "transcript") == "".join(run.words)
+                run.part = "done"
+            case server.ResponseOutputItemDone():
+                assert (run.part, run.output_item, event.item.id) == ("done", "open", run.item)
+                run.output_item = "done"
+            case _:
+                self._spoken(run, event)
+
+    def _spoken(self, run: Running, event: Any) -> None:
+        assert (run.part, event.item_id) == ("open", run.item)
+        audio = not isinstance(event, server.ResponseOutputTextDelta | server.ResponseOutputTextDone)
+        assert audio == (run.terms.modality == "audio")
+        match event:
+            case server.ResponseOutputTextDelta(delta=words) | server.ResponseOutputAudioTranscriptDelta(delta=words):
+                run.words.append(words)
+            case server.ResponseOutputTextDone(text=words) | server.ResponseOutputAudioTranscriptDone(transcript=words):
+                assert words == "".join(run.words)
+
+    def _heard(self, event: server.ServerEvent) -> None:
+        match event:
+            case server.InputAudioBufferSpeechStarted(item_id=id):
+                assert self.turn is None, "one turn at a time"
+                self.turn = id
+            case server.InputAudioBufferSpeechStopped(item_id=id):
+                assert self.turn == id, "what stops has started"
+                self._stopped = id
+            case server.InputAudioBufferCommitted(item_id=id):
+                assert self.turn in (None, id)
+                assert event.previous_item_id == (self.order[-1] if self.order else None)
+                self.turn = self._stopped = None
+                self._committed = id
+            case server.InputAudioBufferCleared():
+                self.turn = None
+            case server.TranscriptionDelta(item_id=id) | server.TranscriptionCompleted(item_id=id) | server.TranscriptionFailed(item_id=id):
+                assert id in self.order, "only what is in the conversation is transcribed for the client"
+
+    def _updated(self, settings: Settings) -> None:
+        if settings.audio.input.format != self.settings.audio.input.format:
+            self._stream.clear()
+            self._used = self._taken = 0
+        self.settings = settings
+
+    # After the last effect
+
+    def _settled(self, input: Input) -> None:
+        session = self._session
+        assert not self._rates_due
+        assert self._stopped is None
+        assert self._committed is None, "what is committed is transcribed"
+        assert self._open_items == {run.item for run in self.running.values() if run.default and run.item is not None}
+        assert [entry.id for entry in session.conversation] == self.order
+        assert session.settings == self.settings
+        assert session.busy == bool(self.running)
+        if isinstance(input, client.SessionUpdate | inputs.DetectionFailed) and session._turn is None:
+            self.turn = None  # these may forget a turn, without a word
+        assert session._turn == self.turn
+        assert session._ear.talking == (self.turn is not None), "speech_started if and only if a turn is open"
+        self._account()
+
+    def _account(self) -> None:
+        """Samples in are samples committed, let go and held."""
+        buffer = self._session._ear.buffer
+        width = sample_width(buffer.format)
+        assert buffer.received == len(self._stream) // width
+        assert buffer.taken * width == self._taken
+        assert self._used <= buffer.start * width or buffer.taken == 0
+        assert b"".join(buffer._chunks) == self._stream[buffer.start * width : buffer.received * width]
+        assert buffer.received == buffer.taken + buffer.dropped + buffer.held

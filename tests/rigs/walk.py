@@ -1,0 +1,323 @@
+"""A walk through the session that nobody planned: a client, engines and a clock that do whatever the dice say, in any order, late and twice.
+
+Two sessions take every input, and must do the same; the referee judges the first. One seed is one walk.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter, deque
+from random import Random
+from typing import Any
+
+import msgspec
+
+from realtime.errors import ClientError
+from realtime.session import inputs
+from realtime.session.effects import Abandon, Detect, Effect, Generate, Send, Speak, Transcribe
+from realtime.session.ids import CountedIds
+from realtime.session.inputs import Input
+from realtime.session.machine import Session
+from realtime.session.turns import WINDOW_MS
+from realtime.session.updates import Abilities
+from realtime.wire.beta import BetaCodec
+from realtime.wire.classic import ClassicCodec
+from realtime.wire.codec import Codec, GaCodec
+from realtime.wire.server import ErrorInfo, ResponseDone
+from realtime.wire.settings import Settings, sample_rate, sample_width
+from tests.rigs.referee import Referee
+
+SESSION_SECONDS = 150.0
+"""Short, so that a walk sees sessions end: a few hundred steps of half a second."""
+
+AFTER_CLOSE = 5
+"""Steps that are still tried on a closed session."""
+
+MANY_ITEMS = 20
+"""From here on the client tidies up, so that long walks stay fast."""
+
+CODECS: tuple[Codec, ...] = (GaCodec(), BetaCodec(), ClassicCodec(16_000))
+
+TEXTS = ("Hello", ", world", ". ", " It is 3.14", "!\n", " and so on, and on, and on", "。", " Dr. Who?", "a" * 100)
+OOPS = ErrorInfo(type="server_error", code="oops", message="Oops.", param="none")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def walk(seed: int, steps: int) -> Counter[str]:
+    """Take so many steps; returns how often each thing was seen. What fails names the seed and the step."""
+    dice, seen = Random(seed), Counter[str]()
+    life = Life(dice, seen)
+    for step in range(steps):
+        try:
+            if life.over:
+                life = Life(dice, seen)
+            life.step()
+        except Exception as error:
+            error.add_note(f"seed {seed}, step {step}, after {list(life.recent)}")
+            raise
+    return seen
+
+
+class Life:
+    """One session, from its opening to a little after its end."""
+
+    def __init__(self, dice: Random, seen: Counter[str]) -> None:
+        self._dice, self._seen = dice, seen
+        self.recent: deque[str | Input] = deque(maxlen=6)
+        self._now = dice.uniform(0, 1000)
+        abilities = Abilities(
+            speech=dice.random() < 0.9, audio=dice.random() < 0.9, images=dice.random() < 0.5, session_seconds=SESSION_SECONDS
+        )
+        settings = Settings(
+            id="sess_1",
+            model="any",
+            expires_at=0,
+            output_modalities=("audio",) if abilities.speech else ("text",),
+            audio=dice.choice(CODECS).audio,
+        )
+        self._session, self._twin = (Session(settings, CountedIds(), abilities) for _ in range(2))
+        self._referee = Referee(self._session)
+        self._engines = Engines(dice)
+        self._client = Client(dice, self._referee)
+        self._left = AFTER_CLOSE
+        self._give(inputs.Opened())
+
+    @property
+    def over(self) -> bool:
+        return self._left == 0
+
+    def step(self) -> None:
+        self._left -= self._referee.closed
+        self._now += self._dice.expovariate(2)
+        due = self._session.deadline()
+        if (due is not None and self._now >= due) or self._dice.random() < 0.01:
+            self._give(inputs.TimePassed())
+        elif self._dice.random() < 0.65 and (outcome := self._engines.outcome()) is not None:
+            self._give(outcome)
+        else:
+            self._give(self._client.frame())
+
+    def _give(self, what: str | Input) -> None:
+        self.recent.append(what[:300] if isinstance(what, str) else what)
+        input = self._read(what)
+        effects = self._session.receive(input, now=self._now)
+        assert _encode(effects) == _encode(self._twin.receive(self._read(what), now=self._now)), "same inputs, same effects"
+        self._referee.judge(input, effects)
+        for effect in effects:
+            self._note(effect)
+        self._engines.take(effects)
+
+    def _read(self, what: str | Input) -> Input:
+        """An input of its own for each session: sessions keep items, and change them."""
+        if not isinstance(what, str):
+            return what
+        try:
+            return CODECS[0].decode(what)
+        except ClientError as error:
+            return inputs.FrameRefused(error)
+
+    def _note(self, effect: Effect) -> None:
+        if not isinstance(effect, Send):
+            self._seen[type(effect).__name__] += 1
+            return
+        event = effect.event
+        for codec in CODECS:
+            for frame in codec.encode(event, effect.answers):
+                assert json.loads(frame)["event_id"]
+        self._seen[type(event).__name__] += 1
+        if isinstance(event, ResponseDone):
+            self._seen[event.response.status] += 1
+
+
+class Engines:
+    """Does what the session asked for, in any order; sometimes goes on with what it was to abandon, and repeats itself."""
+
+    def __init__(self, dice: Random) -> None:
+        self._dice = dice
+        self._jobs: list[Generate | Speak | Transcribe | Detect] = []
+        self._past: deque[Input] = deque(maxlen=30)
+        self._unscored: Counter[int] = Counter()
+        """Microseconds of audio of each epoch that make no whole window yet."""
+        self._speech = False
+
+    def take(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Abandon):
+                self._jobs = [job for job in self._jobs if _serves(job) != effect.id or self._dice.random() < 0.3]
+            elif isinstance(effect, Generate | Speak | Transcribe | Detect):
+                self._jobs.append(effect)
+
+    def outcome(self) -> Input | None:
+        if self._past and self._dice.random() < 0.05:
+            return self._dice.choice(self._past)
+        if not self._jobs:
+            return None
+        job = self._dice.choice(self._jobs)
+        outcome, ended = self._work(job)
+        if ended:
+            self._jobs = [other for other in self._jobs if other is not job]
+        if outcome is not None:
+            self._past.append(outcome)
+        return outcome
+
+    def _work(self, job: Generate | Speak | Transcribe | Detect) -> tuple[Input | None, bool]:
+        """What comes of a job now, and whether that is the end of it."""
+        dice = self._dice.random()
+        match job:
+            case Generate(response_id=id):
+                if dice < 0.7:
+                    return inputs.TextGenerated(id, self._dice.choice(TEXTS)), False
+                reason: Any = self._dice.choices(["stop", "length", "content_filter"], [6, 1, 1])[0]
+                return (inputs.GenerationFinished(id, reason, None) if dice < 0.96 else inputs.ResponseBroke(id, OOPS)), True
+            case Speak(response_id=id, clause=clause):
+                if dice < 0.5:
+                    return inputs.ClauseSounded(id, clause, self._dice.randbytes(480)), False
+                return (inputs.ClauseSpoken(id, clause) if dice < 0.97 else inputs.ResponseBroke(id, OOPS)), True
+            case Transcribe(item_id=id, content_index=index):
+                text = self._dice.choice(["", "Hello.", "What is this?"])
+                return (inputs.SpeechTranscribed(id, index, text, 0.5) if dice < 0.9 else inputs.TranscriptionBroke(id, index, OOPS)), True
+            case Detect(epoch=epoch):
+                return (self._scored(job) if dice < 0.98 else inputs.DetectionFailed(epoch, OOPS)), True
+
+    def _scored(self, job: Detect) -> Input | None:
+        self._unscored[job.epoch] += len(job.audio) // sample_width(job.format) * 1_000_000 // sample_rate(job.format)
+        windows, self._unscored[job.epoch] = divmod(self._unscored[job.epoch], WINDOW_MS * 1000)
+        return inputs.SpeechScored(job.epoch, [self._score() for _ in range(windows)]) if windows else None
+
+    def _score(self) -> float:
+        self._speech ^= self._dice.random() < 0.15
+        return self._dice.uniform(0.5, 1) if self._speech else self._dice.uniform(0, 0.6)
+
+
+def _serves(job: Generate | Speak | Transcribe | Detect) -> str:
+    return job.item_id if isinstance(job, Transcribe) else "" if isinstance(job, Detect) else job.response_id
+
+
+class Client:
+    """Says what clients say, and some of what they should not."""
+
+    def __init__(self, dice: Random, referee: Referee) -> None:
+        self._dice = dice
+        self._referee = referee
+        self._count = 0
+
+    def frame(self) -> str:
+        says = {
+            self._append: 14,
+            self._commit: 3,
+            self._clear: 1,
+            self._create: 3,
+            self._retrieve: 1,
+            self._delete: 12 if len(self._referee.order) > MANY_ITEMS else 1,
+            self._truncate: 4,
+            self._respond: 6,
+            self._cancel: 2,
+            self._update: 3,
+            self._nonsense: 1,
+        }
+        event = self._dice.choices(list(says), list(says.values()))[0]()
+        if isinstance(event, dict) and self._dice.random() < 0.3:
+            event["event_id"] = "mine"
+        return event if isinstance(event, str) else json.dumps(event)
+
+    def _audio(self, size: int) -> str:
+        return base64.b64encode(self._dice.randbytes(size)).decode()
+
+    def _item_id(self) -> str:
+        return self._dice.choice([*self._referee.order, self._referee.turn or "root", "nobody"])
+
+    def _append(self) -> Any:
+        return {"type": "input_audio_buffer.append", "audio": self._audio(self._dice.randrange(9600))}
+
+    def _commit(self) -> Any:
+        return {"type": "input_audio_buffer.commit"}
+
+    def _clear(self) -> Any:
+        return {"type": "input_audio_buffer.clear"}
+
+    def _create(self) -> Any:
+        event = {"type": "conversation.item.create", "item": self._item()}
+        if self._dice.random() < 0.5:
+            event["previous_item_id"] = self._dice.choice([None, "", "root", self._item_id()])
+        return event
+
+    def _item(self) -> dict[str, Any]:
+        item = self._dice.choice(
+            [
+                {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]},
+                {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": self._audio(960)} for _ in range(2)]},
+                {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": "data:image/png;base64,AA"}]},
+                {"type": "message", "role": "assistant", "content": [{"type": "output_audio", "transcript": "Hello."}]},
+                {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "call_1"},
+                {"type": "function_call_output", "call_id": "call_1", "output": "4"},
+                {"type": "message", "role": "system", "content": []},
+            ]
+        )
+        self._count += 1
+        id = self._dice.choice([None, f"mine_{self._count}", self._item_id()])
+        return item if id is None else {**item, "id": id}
+
+    def _retrieve(self) -> Any:
+        return {"type": "conversation.item.retrieve", "item_id": self._item_id()}
+
+    def _delete(self) -> Any:
+        return {"type": "conversation.item.delete", "item_id": self._item_id()}
+
+    def _truncate(self) -> Any:
+        end = self._dice.choice([0, 5, 10, 20, 100])
+        ids = [run.item for run in self._referee.running.values() if run.item] or [self._item_id()]
+        id = self._dice.choice([*ids, self._item_id()])
+        return {"type": "conversation.item.truncate", "item_id": id, "content_index": 0, "audio_end_ms": end}
+
+    def _respond(self) -> Any:
+        event: dict[str, Any] = {"type": "response.create"}
+        if self._dice.random() < 0.6:
+            event["response"] = self._params()
+        return event
+
+    def _params(self) -> dict[str, Any]:
+        every: dict[str, Any] = {
+            "output_modalities": self._dice.choice([["text"], ["audio"], []]),
+            "conversation": "none",
+            "instructions": self._dice.choice([None, "Sing."]),
+            "metadata": {"k": "v"},
+            "max_output_tokens": 7,
+            "temperature": 0.5,
+            "audio": {"output": self._dice.choice([{"voice": "ash"}, {"voice": {"id": "x"}}, {"format": {"type": "audio/pcma"}}])},
+            "input": [self._item(), {"type": "item_reference", "id": self._item_id()}][: self._dice.randrange(3)],
+        }
+        return {name: value for name, value in every.items() if self._dice.random() < 0.3}
+
+    def _cancel(self) -> Any:
+        id = self._dice.choice([None, "resp_none", *self._referee.running])
+        return {"type": "response.cancel", "response_id": id}
+
+    def _update(self) -> Any:
+        vad = {
+            "type": "server_vad",
+            "silence_duration_ms": self._dice.choice([0, 100, 300]),
+            "create_response": self._dice.random() < 0.7,
+            "interrupt_response": self._dice.random() < 0.6,
+        }
+        input: dict[str, Any] = {
+            "turn_detection": self._dice.choice([None, vad, vad, {"type": "semantic_vad", "eagerness": "high"}]),
+            "transcription": self._dice.choice([None, {"model": "whisper-1", "language": "en"}]),
+            "format": {"type": self._dice.choice(["audio/pcm", "audio/pcmu", "audio/pcma"])},
+        }
+        session: dict[str, Any] = {
+            "instructions": self._dice.choice(["Talk.", ""]),
+            "output_modalities": self._dice.choice([["text"], ["audio"], ["text", "audio"]]),
+            "audio": {
+                "input": {name: value for name, value in input.items() if self._dice.random() < 0.5},
+                "output": {"voice": self._dice.choice(["alloy", "ash"]), "speed": self._dice.choice([0.5, 1.0])},
+            },
+            "max_output_tokens": self._dice.choice(["inf", 10]),
+            "prompt": None,
+        }
+        named = {name: value for name, value in session.items() if self._dice.random() < 0.5}
+        return {"type": "session.update", "session": {"type": self._dice.choices(["realtime", "transcription"], [9, 1])[0], **named}}
+
+    def _nonsense(self) -> Any:
+        return self._dice.choice(["{", "[]", '{"type": "nope"}', '{"type": "output_audio_buffer.clear"}', '{"type": "response.create", "x": 1}'])
