@@ -6,10 +6,22 @@ import inspect
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from realtime.wire import server
 from realtime.wire.items import FunctionCall, InputAudio, Message, OutputAudio
-from realtime.wire.settings import PcmFormat, Settings
+from realtime.wire.settings import (
+    AudioInput,
+    AudioOutput,
+    AudioSettings,
+    FunctionTool,
+    NoiseReduction,
+    PcmFormat,
+    PcmuFormat,
+    ServerVad,
+    Settings,
+    Transcription,
+)
 
 
 def event_classes() -> set[type[server.ServerEvent]]:
@@ -24,6 +36,24 @@ def tag(cls: type[Struct]) -> str:
 
 
 SETTINGS = Settings(id="sess_A", model="M", instructions="...", expires_at=1_790_000_000)
+
+TUNED = replace(
+    SETTINGS,
+    instructions="Be brief.",
+    tools=(FunctionTool("f"),),
+    tracing="auto",
+    include=("item.input_audio_transcription.logprobs",),
+    temperature=0.3,
+    audio=AudioSettings(
+        AudioInput(
+            transcription=Transcription("whisper-1", "en", "names"),
+            noise_reduction=NoiseReduction("near_field", 0.5),
+            turn_detection=ServerVad(0.9, 100, 700, 6000, False, False),
+        ),
+        AudioOutput(PcmuFormat(), "ash", 1.25),
+    ),
+)
+"""With everything set that can be cleared."""
 
 SPOKEN = Message("assistant", [OutputAudio("Hi.")], "item_Y")
 HEARD = Message("user", [InputAudio()], "item_X")

@@ -27,7 +27,7 @@ from realtime.wire.settings import (
     Transcription,
     merge,
 )
-from tests.wire.server_events import BEGUN, ENDED, SAMPLES, SETTINGS, tag
+from tests.wire.server_events import BEGUN, ENDED, SAMPLES, SETTINGS, TUNED, tag
 
 CODEC = BetaCodec()
 
@@ -108,7 +108,7 @@ def test_the_flat_session_becomes_a_nested_one() -> None:
 
 @pytest.mark.parametrize("session", [{}, {"client_secret": {"value": "ek_1"}}])
 def test_what_is_not_named_stays(session: dict[str, Any]) -> None:
-    assert updated(**session) == SETTINGS
+    assert updated(TUNED, **session) == TUNED
 
 
 def test_null_clears_turns_and_transcripts() -> None:
@@ -311,10 +311,15 @@ def test_translating_leaves_the_item_alone() -> None:
     ("param", "beta"),
     [
         ("session.output_modalities", "session.modalities"),
+        ("session.max_output_tokens", "session.max_response_output_tokens"),
+        ("session.audio.input.format", "session.input_audio_format"),
+        ("session.audio.input.transcription.model", "session.input_audio_transcription.model"),
         ("session.audio.input.turn_detection", "session.turn_detection"),
-        ("session.audio.input.turn_detection.threshold", "session.turn_detection.threshold"),
+        ("session.audio.output.format", "session.output_audio_format"),
         ("session.audio.output.voice", "session.voice"),
         ("response.output_modalities", "response.modalities"),
+        ("response.audio.output.format", "response.output_audio_format"),
+        ("response.audio.output.voice", "response.voice"),
         ("session.output_modalities_of_old", "session.output_modalities_of_old"),
         ("item.id", "item.id"),
         (None, None),

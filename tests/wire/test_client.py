@@ -100,3 +100,8 @@ def test_a_tool_choice_names_one_function() -> None:
 def test_audio_must_be_whole_base64() -> None:
     with pytest.raises(ClientError, match="base64"):
         read("input_audio_buffer.append", audio="AAA")
+
+
+def test_a_truncate_may_leave_nothing() -> None:
+    event = read("conversation.item.truncate", item_id="i", content_index=0, audio_end_ms=0)
+    assert (event.content_index, event.audio_end_ms) == (0, 0)

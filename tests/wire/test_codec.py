@@ -15,6 +15,7 @@ from realtime.wire.items import MAX_ID, MAX_TEXT
 from realtime.wire.server import ConversationCreated, ServerEvent
 from tests.wire.client_frames import BETA, CLASSIC, FIRST, GA, PCM, Event, user
 from tests.wire.server_events import SAMPLES, tag
+from tests.wire.spoiled_frames import EVIL, spoiled
 
 CODECS: dict[str, Codec] = {"ga": GaCodec(), "beta": BetaCodec(), "classic": ClassicCodec(16_000)}
 FRAMES = {"ga": GA, "beta": BETA, "classic": CLASSIC}
@@ -246,6 +247,10 @@ def test_a_ga_update_without_session_type_misses_it() -> None:
     assert error.message == "Missing required parameter: 'session.type'."
 
 
+def test_an_unknown_key_is_told_by_name() -> None:
+    assert refusal(update(bogus_field=1)).message == "Unknown parameter: 'session.bogus_field'."
+
+
 def test_a_value_out_of_bounds_is_told_the_bound() -> None:
     error = refusal(update(audio={"input": {"format": {**PCM, "rate": 16000}}}))
     assert error.message == "Invalid 'session.audio.input.format.rate'. Expected a value >= 24000."
@@ -257,10 +262,6 @@ def test_a_length_out_of_bounds_is_told_the_bound() -> None:
 
 def test_a_wrong_type_is_told_the_right_one() -> None:
     assert refusal(update(tracing=5)).message == "Invalid type for 'session.tracing': expected str | object | null, got int."
-
-
-EVIL = "x - at `$.evil`"
-"""Ends like the place that msgspec appends to its errors."""
 
 
 def test_a_key_that_looks_like_a_place_is_named_whole() -> None:
@@ -288,50 +289,6 @@ def test_a_reason_without_a_place_names_the_field_itself() -> None:
 
 
 # Anything at all
-
-
-def spoil(value: Any, dice: random.Random) -> Any:
-    """The value with one place in it made into something else."""
-    if isinstance(value, dict) and value and dice.random() < 0.8:
-        key = dice.choice(list(value))
-        return {**value, dice.choice([key, key, key, EVIL, "type"]): spoil(value[key], dice)}
-    if isinstance(value, list) and value and dice.random() < 0.8:
-        return [spoil(value[0], dice), *value[1:]]
-    junk: list[Any] = [
-        None,
-        True,
-        -1,
-        1.5,
-        10**30,
-        1e308,
-        "",
-        "x",
-        EVIL,
-        "\ud800",
-        "\x00",
-        "=",
-        [],
-        {},
-        [[]],
-        {"type": "x"},
-        {"": ""},
-        "é" * 600,
-    ]
-    return dice.choice(junk)
-
-
-def mangle(text: str, dice: random.Random) -> str:
-    """The text with a few characters gone, doubled or changed."""
-    for _ in range(dice.randint(1, 3)):
-        at = dice.randrange(len(text))
-        text = text[:at] + dice.choice(["", text[at] * 2, '"', "}", "\\", "\ud800", "9e999", "[" * 2000]) + text[at + 1 :]
-    return text
-
-
-def spoiled(event: Event, dice: random.Random) -> str:
-    """A frame made of the event, wrong in one way or another."""
-    frame = json.dumps(spoil(event, dice), ensure_ascii=dice.random() < 0.5)
-    return mangle(frame, dice) if dice.random() < 0.3 else frame
 
 
 def outcome(frame: str, codec: Codec) -> ClientError | None:

@@ -146,3 +146,27 @@ def test_an_item_without_an_id_awaits_one() -> None:
 def test_audio_is_served_only_where_it_is_there() -> None:
     served = [msgspec.to_builtins(part) for part in (OutputAudio("x"), OutputAudio("x", b"\0\0\0"))]
     assert served == [{"type": "output_audio", "transcript": "x"}, {"type": "output_audio", "transcript": "x", "audio": "AAAA"}]
+
+
+@pytest.mark.parametrize("status", ["in_progress", "completed", "incomplete"])
+def test_every_status_is_taken(status: str) -> None:
+    assert read(Message, role="user", content=[], status=status).status == status
+
+
+@pytest.mark.parametrize("detail", ["auto", "low", "high"])
+def test_every_detail_of_a_picture_is_taken(detail: str) -> None:
+    assert read(InputImage, image_url="data:", detail=detail).detail == detail
+
+
+@pytest.mark.parametrize(
+    ("cls", "fields"),
+    [
+        (Message, {"role": "user", "content": []}),
+        (FunctionCall, {"name": "f", "arguments": ""}),
+        (FunctionCallOutput, {"call_id": "c", "output": ""}),
+    ],
+)
+def test_an_item_may_say_that_it_is_one(cls: Any, fields: dict[str, Any]) -> None:
+    assert read(cls, object="realtime.item", **fields) == read(cls, **fields)
+    with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):
+        read(cls, object="realtime.response", **fields)

@@ -27,24 +27,7 @@ from realtime.wire.settings import (
     sample_rate,
     sample_width,
 )
-
-FRESH = Settings(id="sess_A", model="M", expires_at=1)
-
-TUNED = replace(
-    FRESH,
-    instructions="Be brief.",
-    tools=(FunctionTool("f"),),
-    tracing="auto",
-    include=("item.input_audio_transcription.logprobs",),
-    audio=AudioSettings(
-        AudioInput(
-            transcription=Transcription("whisper-1", "en", "names"),
-            noise_reduction=NoiseReduction("near_field", 0.5),
-            turn_detection=ServerVad(0.9, 100, 700, 6000, False, False),
-        ),
-        AudioOutput(PcmuFormat(), "ash", 1.25),
-    ),
-)
+from tests.wire.server_events import SETTINGS, TUNED
 
 
 def patch(cls: Any = SettingsPatch, **fields: Any) -> Any:
@@ -81,7 +64,7 @@ def test_one_key_deep_down_changes_nothing_beside_it() -> None:
 
 
 def test_both_directions_change_in_one_patch() -> None:
-    after = changed(FRESH, audio={"input": {"format": {"type": "audio/pcma"}}, "output": {"speed": 0.5}})
+    after = changed(SETTINGS, audio={"input": {"format": {"type": "audio/pcma"}}, "output": {"speed": 0.5}})
     assert after.audio == AudioSettings(AudioInput(format=PcmaFormat()), AudioOutput(speed=0.5))
 
 
@@ -143,12 +126,12 @@ def test_transcription_merges_by_key() -> None:
 
 
 def test_transcription_begins_with_its_defaults() -> None:
-    assert heard(FRESH, transcription={"language": "de"}).transcription == Transcription("whisper-1", "de", None)
+    assert heard(SETTINGS, transcription={"language": "de"}).transcription == Transcription("whisper-1", "de", None)
 
 
 def test_transcription_takes_what_it_cannot_use_and_serves_three_keys() -> None:
     sent = {"model": "gpt-transcribe", "delay": "low", "languages": ["en"], "keywords": ["x"]}
-    served = msgspec.to_builtins(heard(FRESH, transcription=sent).transcription)
+    served = msgspec.to_builtins(heard(SETTINGS, transcription=sent).transcription)
     assert served == {"model": "gpt-transcribe", "language": None, "prompt": None}
 
 
@@ -237,6 +220,49 @@ def test_a_transcription_session_has_only_ears() -> None:
         patch(TranscriptionSettingsPatch, audio={"output": {}})
 
 
+@pytest.mark.parametrize(
+    ("fields", "key"),
+    [
+        ({"tools": [{"type": "function", "name": "f", "x": 1}]}, "x"),
+        ({"tool_choice": {"type": "function", "name": "f", "x": 1}}, "x"),
+        ({"truncation": {"type": "retention_ratio", "retention_ratio": 1, "x": 1}}, "x"),
+        ({"truncation": {"type": "retention_ratio", "retention_ratio": 1, "token_limits": {"x": 1}}}, "x"),
+        ({"reasoning": {"effort": "low", "x": 1}}, "x"),
+        ({"audio": {"input": {"format": {"type": "audio/pcm", "x": 1}}}}, "x"),
+        ({"audio": {"input": {"format": {"type": "audio/pcmu", "rate": 8000}}}}, "rate"),
+        ({"audio": {"input": {"format": {"type": "audio/pcma", "rate": 8000}}}}, "rate"),
+        ({"audio": {"input": {"noise_reduction": {"type": "near_field", "x": 1}}}}, "x"),
+        ({"audio": {"input": {"transcription": {"x": 1}}}}, "x"),
+        ({"audio": {"input": {"turn_detection": {"type": "server_vad", "eagerness": "low"}}}}, "eagerness"),
+        ({"audio": {"input": {"turn_detection": {"type": "semantic_vad", "threshold": 0.5}}}}, "threshold"),
+        ({"audio": {"output": {"voice": {"id": "v", "x": 1}}}}, "x"),
+    ],
+)
+def test_what_a_part_of_a_session_does_not_have_is_refused(fields: dict[str, Any], key: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=f"unknown field `{key}`"):
+        patch(**fields)
+
+
+@pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high", "xhigh"])
+def test_every_effort_and_delay_is_taken(effort: Any) -> None:
+    assert changed(SETTINGS, reasoning={"effort": effort}).reasoning == Reasoning(effort)
+    assert heard(SETTINGS, transcription={"delay": effort}).transcription == Transcription()
+
+
+@pytest.mark.parametrize("eagerness", ["low", "medium", "high", "auto"])
+def test_every_eagerness_is_taken(eagerness: Any) -> None:
+    assert heard(turn_detection={"type": "semantic_vad", "eagerness": eagerness}).turn_detection == SemanticVad(eagerness)
+
+
+@pytest.mark.parametrize("choice", ["none", "auto", "required"])
+def test_every_tool_choice_is_taken(choice: str) -> None:
+    assert changed(SETTINGS, tool_choice=choice).tool_choice == choice
+
+
+def test_a_transcription_patch_leaves_alone_what_it_does_not_name() -> None:
+    assert merge(TUNED, patch(TranscriptionSettingsPatch)) == TUNED
+
+
 # Formats
 
 
@@ -256,8 +282,8 @@ def test_pcm_without_a_rate_has_the_only_one() -> None:
 
 
 def test_what_was_never_set_and_is_ours_alone_is_not_served() -> None:
-    assert {"temperature", "parallel_tool_calls", "reasoning"}.isdisjoint(msgspec.to_builtins(FRESH))
+    assert {"temperature", "parallel_tool_calls", "reasoning"}.isdisjoint(msgspec.to_builtins(SETTINGS))
 
 
 def test_what_is_ours_alone_is_served_once_it_is_set() -> None:
-    assert msgspec.to_builtins(changed(FRESH, temperature=0.2))["temperature"] == 0.2
+    assert msgspec.to_builtins(changed(SETTINGS, temperature=0.2))["temperature"] == 0.2
