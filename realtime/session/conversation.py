@@ -59,9 +59,6 @@ class Conversation:
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._entries
 
-    def __len__(self) -> int:
-        return len(self._order)
-
     def __iter__(self) -> Iterator[Entry]:
         return (self._entries[id] for id in self._order)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from msgspec import Struct
 
 from realtime.errors import ClientError
@@ -98,7 +100,8 @@ class Ear:
         """Take the score of the epoch's next window."""
         if self._detector is None:
             return None
-        match self._detector.hear(score):
+        heard = self._detector.hear(score)
+        match heard:
             case SpeechStarted(at_ms=at_ms):
                 self.buffer.drop(self._position(at_ms) - self._prefix)
                 return TurnBegan(self.buffer.origin_ms + self.buffer.ms(self.buffer.start))
@@ -109,6 +112,8 @@ class Ear:
                 if not self._detector.talking:
                     self.buffer.drop(self._position(self._detector.position_ms) - self._prefix)
                 return None
+            case _:
+                assert_never(heard)
 
     def _position(self, epoch_ms: int) -> int:
         return self._epoch_start + self.buffer.samples(epoch_ms)

@@ -190,8 +190,6 @@ class Session:
                     self._begin_turn(at_ms)
                 case TurnEnded(at_ms=at_ms, end=end):
                     self._end_turn(at_ms, end)
-                case None:
-                    pass
 
     def _begin_turn(self, at_ms: int) -> None:
         self._turn = self._ids.new("item")
@@ -401,21 +399,20 @@ class Session:
                 assert_never(outcome)
 
     def _detect(self, outcome: SpeechScored | DetectionFailed) -> None:
-        match outcome:
-            case SpeechScored():
-                self._hear(outcome)
-            case DetectionFailed(error=error):
-                self._effects.send(server.Error(error=server.ErrorDetail(type=error.type, code=error.code, message=error.message)))
-                self._ear.restart()
-                self._turn = None
+        if isinstance(outcome, SpeechScored):
+            self._hear(outcome)
+            return
+        error = outcome.error
+        self._effects.send(server.Error(error=server.ErrorDetail(type=error.type, code=error.code, message=error.message)))
+        self._ear.restart()
+        self._turn = None
 
     def _learn(self, outcome: SpeechTranscribed | TranscriptionBroke) -> None:
-        match outcome:
-            case SpeechTranscribed(item_id=item_id):
-                self._transcripts.complete(outcome)
-                self._heard(item_id)
-            case TranscriptionBroke():
-                self._not_transcribed(outcome)
+        if isinstance(outcome, SpeechTranscribed):
+            self._transcripts.complete(outcome)
+            self._heard(outcome.item_id)
+        else:
+            self._not_transcribed(outcome)
 
     def _progress(
         self,

@@ -8,13 +8,14 @@ from realtime.session.conversation import Entry
 from realtime.session.effects import Abandon, Effects, Transcribe
 from realtime.session.inputs import SpeechTranscribed, TranscriptionBroke
 from realtime.wire import server
+from realtime.wire.items import InputAudio, OutputAudio
 from realtime.wire.settings import Transcription
 
 
 class Pending(Struct):
     """One part that is being transcribed."""
 
-    entry: Entry
+    part: InputAudio | OutputAudio
     announced: bool
     """Is the client told of it? Only of its conversation, and if it asked; the model needs the words in any case."""
 
@@ -40,7 +41,7 @@ class Transcripts:
             part, key = entry.part(index), (entry.id, index)
             if part is None or part.transcript is not None or key in self._pending:
                 continue
-            self._pending[key] = Pending(entry, announced)
+            self._pending[key] = Pending(part, announced)
             self._effects.add(Transcribe(entry.id, index, sound.audio, sound.format, language, prompt))
 
     def forget(self, item_id: str) -> None:
@@ -52,9 +53,7 @@ class Transcripts:
     def complete(self, outcome: SpeechTranscribed) -> None:
         item_id, index, text = outcome.item_id, outcome.content_index, outcome.text
         pending = self._pending.pop((item_id, index))
-        part = pending.entry.part(index)
-        if part is not None:
-            part.transcript = text
+        pending.part.transcript = text
         if not pending.announced:
             return
         if text:

@@ -2,7 +2,7 @@
 
     Quiet --(score >= threshold)--> Talking --(silence_duration_ms of silence, or MAX_TURN_MS)--> Quiet
 
-A window between the two thresholds neither starts speech nor counts as silence (Silero's own hysteresis).
+A window between the two thresholds neither starts speech nor begins a silence (Silero's own hysteresis).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from realtime.ports import EAR_RATE, VAD_WINDOW
-from realtime.wire.settings import SemanticVad, ServerVad, TurnDetection
+from realtime.wire.settings import ServerVad, TurnDetection
 
 WINDOW_MS = VAD_WINDOW * 1000 // EAR_RATE
 """How long one score lasts: 32 ms."""
@@ -58,35 +58,31 @@ class TurnDetector:
 
     def tune(self, settings: TurnDetection) -> None:
         """Change the settings; a turn that is open goes on under the new ones."""
-        match settings:
-            case ServerVad():
-                self._threshold, self._silence_ms = settings.threshold, settings.silence_duration_ms
-            case SemanticVad():
-                self._threshold, self._silence_ms = ServerVad().threshold, EAGER_SILENCE_MS[settings.eagerness]
+        if isinstance(settings, ServerVad):
+            self._threshold, self._silence_ms = settings.threshold, settings.silence_duration_ms
+        else:
+            self._threshold, self._silence_ms = ServerVad().threshold, EAGER_SILENCE_MS[settings.eagerness]
 
     @property
     def talking(self) -> bool:
         return isinstance(self._state, Talking)
 
-    def interrupt(self) -> None:
-        """The turn was ended otherwise; what is still being said starts a new one."""
-        self._state = Quiet()
-
     def hear(self, score: float) -> SpeechStarted | SpeechStopped | None:
         """Take the score of the next window."""
         began_ms, self.position_ms = self.position_ms, self.position_ms + WINDOW_MS
-        match self._state:
-            case Quiet():
-                if score < self._threshold:
-                    return None
-                self._state = Talking(began_ms)
-                return SpeechStarted(began_ms)
-            case Talking() as talking:
-                if score >= self._threshold:
-                    talking.silence_ms = 0
-                elif talking.silence_ms or score < self._threshold - HYSTERESIS:
-                    talking.silence_ms += WINDOW_MS
-                if talking.silence_ms < max(self._silence_ms, WINDOW_MS) and self.position_ms - talking.since_ms < MAX_TURN_MS:
-                    return None
-                self._state = Quiet()
-                return SpeechStopped(self.position_ms)
+        if isinstance(self._state, Talking):
+            return self._go_on(self._state, score)
+        if score < self._threshold:
+            return None
+        self._state = Talking(began_ms)
+        return SpeechStarted(began_ms)
+
+    def _go_on(self, talking: Talking, score: float) -> SpeechStopped | None:
+        if score >= self._threshold:
+            talking.silence_ms = 0
+        elif talking.silence_ms or score < self._threshold - HYSTERESIS:
+            talking.silence_ms += WINDOW_MS
+        if talking.silence_ms < max(self._silence_ms, WINDOW_MS) and self.position_ms - talking.since_ms < MAX_TURN_MS:
+            return None
+        self._state = Quiet()
+        return SpeechStopped(self.position_ms)
