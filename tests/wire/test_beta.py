@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from realtime.errors import ClientError
 from realtime.wire import server
 from realtime.wire.beta import BetaCodec
-from realtime.wire.client import ResponseParams, SessionUpdate
+from realtime.wire.client import ResponseAudio, ResponseAudioOutput, ResponseParams, SessionUpdate
 from realtime.wire.items import InputText, Message, OutputAudio, OutputText, Text
 from realtime.wire.settings import (
     AudioInput,
@@ -142,8 +142,9 @@ def test_the_terms_of_a_response_become_nested() -> None:
 
 def test_terms_that_are_not_named_are_those_of_the_session() -> None:
     params = terms()
-    assert (params.output_modalities, params.tools, params.temperature, params.max_output_tokens) == (UNSET, UNSET, UNSET, UNSET)
-    assert (params.instructions, params.conversation, params.metadata) == (None, "auto", None)
+    named = {name: value for name in params.__struct_fields__ if (value := getattr(params, name)) is not UNSET}
+    audio = ResponseAudio(output=ResponseAudioOutput())
+    assert named == {"instructions": None, "conversation": "auto", "metadata": None, "prompt": None, "audio": audio}
 
 
 @pytest.mark.parametrize("name", ["max_output_tokens", "max_response_output_tokens"])

@@ -65,7 +65,7 @@ def test_the_examples_mean_what_they_say() -> None:
     content = [item.content for item in items if isinstance(item, Message)]
     image = InputImage(f"data:image/png;base64,{PNG}")
     assert content == [[Text("Hello, how are you?")], [InputAudio(audio=b"\0\0\0")], [image]]
-    assert [item.id for item in items] == ["msg_1", "msg_2", "msg_3"]
+    assert [(item.id, item.status) for item in items] == [("msg_1", "completed"), ("msg_2", "completed"), ("msg_3", "completed")]
 
 
 def test_the_settings_of_the_examples_are_taken() -> None:

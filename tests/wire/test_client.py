@@ -49,6 +49,11 @@ def test_the_instructions_null_of_livekit_are_those_of_the_session() -> None:
     assert read("response.create", response={"instructions": None}).response.instructions is None
 
 
+def test_empty_sound_leaves_voice_and_format_to_the_session() -> None:
+    output = read("response.create", response={"audio": {"output": {}}}).response.audio.output
+    assert (output.voice, output.format) == (UNSET, UNSET)
+
+
 def test_an_empty_input_is_not_the_same_as_none() -> None:
     assert read("response.create", response={"input": []}).response.input == []
 

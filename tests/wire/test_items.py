@@ -139,8 +139,20 @@ def test_unknown_keys_are_refused(cls: Any) -> None:
         read(cls, mood="fine")
 
 
-def test_an_item_without_an_id_awaits_one() -> None:
-    assert read(Message, role="user", content=[]).id is UNSET
+ITEMS = pytest.mark.parametrize(
+    ("cls", "fields"),
+    [
+        (Message, {"role": "user", "content": []}),
+        (FunctionCall, {"name": "f", "arguments": ""}),
+        (FunctionCallOutput, {"call_id": "c", "output": ""}),
+    ],
+)
+
+
+@ITEMS
+def test_an_item_without_an_id_awaits_one(cls: Any, fields: dict[str, Any]) -> None:
+    item = read(cls, **fields)
+    assert (item.id, item.status) == (UNSET, "completed")
 
 
 def test_audio_is_served_only_where_it_is_there() -> None:
@@ -158,14 +170,7 @@ def test_every_detail_of_a_picture_is_taken(detail: str) -> None:
     assert read(InputImage, image_url="data:", detail=detail).detail == detail
 
 
-@pytest.mark.parametrize(
-    ("cls", "fields"),
-    [
-        (Message, {"role": "user", "content": []}),
-        (FunctionCall, {"name": "f", "arguments": ""}),
-        (FunctionCallOutput, {"call_id": "c", "output": ""}),
-    ],
-)
+@ITEMS
 def test_an_item_may_say_that_it_is_one(cls: Any, fields: dict[str, Any]) -> None:
     assert read(cls, object="realtime.item", **fields) == read(cls, **fields)
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):
