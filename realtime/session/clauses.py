@@ -53,10 +53,12 @@ class ClauseCutter:
     def _cut(self) -> int | None:
         """Where the next clause ends, if it does."""
         for end in _SENTENCE_END.finditer(self._rest):
+            if end.end() > MAX_CLAUSE:
+                break
             if not _ABBREVIATION.search(self._rest[: end.end()]):
                 return end.end()
         shortest = FIRST_CLAUSE if self._first else LATER_CLAUSE
-        pause = _PAUSE.search(self._rest, shortest)
+        pause = _PAUSE.search(self._rest, shortest, MAX_CLAUSE)
         if pause:
             return pause.end()
         if len(self._rest) <= MAX_CLAUSE:
