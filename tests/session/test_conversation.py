@@ -1,0 +1,113 @@
+import pytest
+
+from realtime.errors import ClientError
+from realtime.session.conversation import Conversation, Entry, snapshot
+from realtime.session.sound import Sound
+from realtime.wire.items import FunctionCall, InputAudio, InputText, Message, OutputAudio
+from realtime.wire.settings import PcmuFormat
+
+
+def text(id: str) -> Entry:
+    return Entry(Message("user", [InputText(id)], id))
+
+
+def conversation(*ids: str) -> Conversation:
+    conversation = Conversation("conv_1")
+    for id in ids:
+        conversation.insert(text(id))
+    return conversation
+
+
+def order(conversation: Conversation) -> list[str]:
+    return [entry.id for entry in conversation]
+
+
+def test_items_are_added_at_the_end() -> None:
+    assert order(conversation("a", "b")) == ["a", "b"]
+
+
+def test_it_tells_what_an_item_was_put_after() -> None:
+    talk = Conversation("conv_1")
+    assert talk.insert(text("a")) is None
+    assert talk.insert(text("c")) == "a"
+    assert talk.insert(text("b"), 1) == "a"
+    assert talk.insert(text("z"), 0) is None
+    assert order(talk) == ["z", "a", "b", "c"]
+
+
+@pytest.mark.parametrize(("previous", "index"), [(None, 3), ("", 3), ("root", 0), ("a", 1), ("c", 3)])
+def test_a_place_is_the_end_the_beginning_or_after_an_item(previous: str | None, index: int) -> None:
+    assert conversation("a", "b", "c").place(previous) == index
+
+
+def test_there_is_no_place_after_an_item_that_is_not_there() -> None:
+    with pytest.raises(ClientError) as refused:
+        conversation("a").place("b")
+    assert (refused.value.code, refused.value.param) == ("item_create_invalid_previous_item_id", "previous_item_id")
+
+
+def test_the_newest_is_the_last_in_order() -> None:
+    assert conversation("a", "b").last_id == "b"
+    assert Conversation("conv_1").last_id is None
+
+
+def test_the_item_before_follows_the_order_as_it_is_now() -> None:
+    talk = conversation("a", "b")
+    assert (talk.previous_id("a"), talk.previous_id("b")) == (None, "a")
+    talk.delete("a")
+    assert talk.previous_id("b") is None
+
+
+def test_a_deleted_item_is_gone() -> None:
+    talk = conversation("a", "b")
+    talk.delete("a")
+    assert (order(talk), "a" in talk, talk.find("a")) == (["b"], False, None)
+
+
+def test_an_item_that_is_finished_keeps_its_place() -> None:
+    talk = conversation("a", "b")
+    sound = Sound(PcmuFormat())
+    talk.finish("a", Message("assistant", [OutputAudio("Hi.")], "a"), {0: sound})
+    entry = talk.find("a")
+    assert entry is not None
+    assert entry.sounds == {0: sound}
+    assert order(talk) == ["a", "b"]
+
+
+def test_what_was_sent_does_not_change_with_the_item() -> None:
+    item = Message("user", [InputAudio()], "a")
+    sent = snapshot(item)
+    assert isinstance(item.content[0], InputAudio)
+    item.content[0].transcript = "Hello."
+    item.content.append(InputText("more"))
+    assert sent == Message("user", [InputAudio()], "a")
+
+
+def test_what_was_sent_of_a_call_does_not_change_either() -> None:
+    call = FunctionCall("f", "{}", id="a")
+    sent = snapshot(call)
+    call.arguments = "[]"
+    assert sent == FunctionCall("f", "{}", id="a")
+
+
+def test_the_items_as_they_are_now_are_copies() -> None:
+    talk = conversation("a")
+    talk.items()[0].id = "b"
+    assert order(talk) == ["a"]
+
+
+def test_only_spoken_parts_are_found() -> None:
+    entry = Entry(Message("user", [InputText("a"), InputAudio("b")], "x"))
+    assert [entry.part(index) for index in range(3)] == [None, InputAudio("b"), None]
+    assert Entry(FunctionCall("f", "{}", id="x")).part(0) is None
+
+
+def test_an_item_is_retrieved_with_its_sound_and_kept_without() -> None:
+    entry = Entry(Message("user", [InputText("a"), InputAudio("b")], "x"), {1: Sound(PcmuFormat(), b"sound")})
+    assert entry.with_audio() == Message("user", [InputText("a"), InputAudio("b", b"sound")], "x")
+    assert entry.item == Message("user", [InputText("a"), InputAudio("b")], "x")
+
+
+def test_a_call_is_retrieved_as_it_is() -> None:
+    call = FunctionCall("f", "{}", id="x")
+    assert Entry(call).with_audio() is call

@@ -1,0 +1,78 @@
+import pytest
+
+from realtime.session.sound import Sound
+from realtime.wire.settings import PcmFormat, PcmuFormat
+
+
+def spoken(*clauses: tuple[str, int]) -> Sound:
+    """Each clause with how many milliseconds it sounds; G.711, so 8 bytes are a millisecond."""
+    sound = Sound(PcmuFormat())
+    for number, (text, ms) in enumerate(clauses):
+        sound.speak(text)
+        for _ in range(2):
+            sound.add(bytes([number]) * ms * 4)
+    return sound
+
+
+def test_its_pieces_make_one_sound() -> None:
+    assert spoken(("a", 1), ("b", 2)).audio == b"\0" * 8 + b"\1" * 16
+
+
+def test_its_length_is_by_the_format() -> None:
+    assert Sound(PcmFormat(), bytes(4800)).ms == 100
+    assert Sound(PcmuFormat(), bytes(800)).ms == 100
+    assert Sound(PcmFormat()).ms == 0
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [
+        (1000, "One two three four. Five six."),
+        (999, "One two three four. Five"),
+        (700, "One two three four. Five"),
+        (699, "One two three four."),
+        (400, "One two three four."),
+        (399, "One two three"),
+        (300, "One two three"),
+        (299, "One two"),
+        (99, ""),
+        (0, ""),
+    ],
+)
+def test_truncating_keeps_the_words_that_were_heard(ms: int, words: str) -> None:
+    sound = spoken(("One two three four.", 400), ("Five six.", 600))
+    assert sound.truncate(ms) == words
+    assert sound.ms == ms
+
+
+def test_truncating_keeps_the_sound_up_to_there() -> None:
+    sound = spoken(("One.", 100), ("Two.", 100))
+    sound.truncate(150)
+    assert sound.audio == b"\0" * 800 + b"\1" * 400
+
+
+def test_it_can_be_truncated_again() -> None:
+    sound = spoken(("One two three four.", 400), ("Five six.", 600))
+    sound.truncate(700)
+    assert sound.truncate(200) == "One two"
+    assert (sound.ms, len(sound.audio)) == (200, 1600)
+
+
+def test_truncating_at_the_same_place_again_changes_nothing() -> None:
+    sound = spoken(("One two three four.", 400))
+    assert sound.truncate(200) == sound.truncate(200) == "One two"
+
+
+def test_a_clause_without_sound_before_the_cut_was_heard() -> None:
+    sound = Sound(PcmuFormat())
+    sound.speak("(silent)")
+    sound.speak("One two.")
+    sound.add(bytes(800))
+    sound.speak("(later)")
+    assert sound.truncate(100) == "(silent) One two."
+
+
+def test_truncating_what_has_no_sound_leaves_no_words() -> None:
+    sound = Sound(PcmuFormat())
+    sound.speak("Unheard.")
+    assert sound.truncate(0) == ""
