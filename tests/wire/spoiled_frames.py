@@ -20,20 +20,21 @@ JUNK: tuple[Any, ...] = (
 
 
 def spoil(value: Any, dice: random.Random) -> Any:
-    """The value with one place in it made into something else."""
-    if isinstance(value, dict) and value and dice.random() < 0.8:
-        key = dice.choice(list(value))
-        return {**value, dice.choice([key, key, key, EVIL, "type"]): spoil(value[key], dice)}
-    if isinstance(value, list) and value and dice.random() < 0.8:
-        return [spoil(value[0], dice), *value[1:]]
+    """The value with one place in it, mostly a deep one, made into something else."""
+    if isinstance(value, dict) and value and dice.random() < 0.95:
+        key = dice.choice([key for key in value if key != "type"] or list(value))
+        return {**value, dice.choice([key] * 8 + [EVIL, "type"]): spoil(value[key], dice)}
+    if isinstance(value, list) and value and dice.random() < 0.95:
+        at = dice.randrange(len(value))
+        return [*value[:at], spoil(value[at], dice), *value[at + 1 :]]
     return dice.choice(JUNK)
 
 
 def mangle(text: str, dice: random.Random) -> str:
     """The text with a few characters gone, doubled or changed."""
     for _ in range(dice.randint(1, 3)):
-        at = dice.randrange(len(text))
-        text = text[:at] + dice.choice(["", text[at] * 2, '"', "}", "\\", "\ud800", "9e999", "[" * 2000]) + text[at + 1 :]
+        at = dice.randint(0, len(text))
+        text = text[:at] + dice.choice(["", text[at : at + 1] * 2, '"', "}", "\\", "\ud800", "9e999", "[" * 2000]) + text[at + 1 :]
     return text
 
 
