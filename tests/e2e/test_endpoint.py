@@ -202,5 +202,5 @@ async def test_an_endpoint_that_is_down_may_come_up_later(start: Start, endpoint
         async with WireClient(daemon.url()) as client:
             await client.say("Hello.")
             check_failure(await client.respond(**TEXT), "connection_error")
-            await endpoint.listen_also(place)
+            await endpoint.listen_also(place.dup())  # closed by the endpoint, after this one
             await lives_on(client)
