@@ -56,6 +56,7 @@ from realtime.wire.settings import (
     Truncation,
     TurnDetection,
     TurnDetectionPatch,
+    check_nesting,
 )
 
 FormatName = Literal["pcm16", "g711_ulaw", "g711_alaw"]
@@ -93,6 +94,9 @@ class BetaSettingsPatch(Struct, kw_only=True, forbid_unknown_fields=True):
     include: tuple[Include, ...] | UnsetType | None = UNSET
     client_secret: Any = UNSET
     """Ignored on a websocket."""
+
+    def __post_init__(self) -> None:
+        check_nesting(self.tracing)
 
 
 class BetaSessionUpdate(ClientEventBase, tag="session.update"):

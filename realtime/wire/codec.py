@@ -95,6 +95,9 @@ def _not_json(error: Exception) -> ClientError:
     return ClientError("invalid_json", f"Invalid event: failed to parse JSON value. {error}")
 
 
+MAX_QUOTED = 200
+"""Characters of a client's own words that an error repeats: enough to know them by, and no way to make frames that are too long to read."""
+
 _PLACE = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`\Z")
 """Ends the text of an error. A path is made of our own field names, so a backtick would be the client's: part of what it sent."""
 
@@ -114,7 +117,7 @@ def client_error(reason: str) -> ClientError:
     place = _PLACE.search(reason)
     what, path = (reason[: place.start()], place["path"]) if place else (reason, "")
     quoted = _QUOTED.search(what)
-    name = quoted["name"] if quoted else ""
+    name = quoted["name"][:MAX_QUOTED] if quoted else ""
     if what.startswith("Object contains unknown field"):
         param = _join(path, name)
         return ClientError("unknown_parameter", f"Unknown parameter: '{param}'.", param=param)

@@ -125,6 +125,19 @@ class AudioSettings(Struct, frozen=True):
     output: AudioOutput = AudioOutput()
 
 
+MAX_NESTING = 64
+"""Levels of a client's own JSON (tool schemas, tracing) that is served back: writing it must never need more stack than reading it did."""
+
+
+def check_nesting(value: object, depth: int = MAX_NESTING) -> None:
+    """Raises `ValueError`, which msgspec tells as an error of the field."""
+    if depth == 0:
+        raise ValueError(f"nested more than {MAX_NESTING} levels deep")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        check_nesting(each, depth - 1)
+
+
 class FunctionTool(Struct, frozen=True, tag="function", forbid_unknown_fields=True):
     """A function that the model may ask the client to call."""
 
@@ -133,6 +146,9 @@ class FunctionTool(Struct, frozen=True, tag="function", forbid_unknown_fields=Tr
     parameters: dict[str, Any] | UnsetType = UNSET
     """JSON Schema, passed on untouched."""
     strict: bool | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        check_nesting(self.parameters)
 
 
 class FunctionChoice(Struct, frozen=True, tag="function", forbid_unknown_fields=True):
@@ -285,6 +301,9 @@ class SettingsPatch(Patch, tag="realtime"):
     temperature: Temperature | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning: Reasoning | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        check_nesting(self.tracing)
 
 
 class TranscriptionAudioPatch(Patch):

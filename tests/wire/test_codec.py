@@ -10,9 +10,10 @@ from realtime.errors import ClientError
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.client import ClientEventBase
-from realtime.wire.codec import Codec, GaCodec, client_error, encode_json
+from realtime.wire.codec import MAX_QUOTED, Codec, GaCodec, client_error, encode_json
 from realtime.wire.items import MAX_ID, MAX_TEXT
 from realtime.wire.server import ConversationCreated, ServerEvent
+from realtime.wire.settings import MAX_NESTING
 from tests.wire.client_frames import BETA, CLASSIC, FIRST, GA, PCM, Event, user
 from tests.wire.server_events import SAMPLES, tag
 from tests.wire.spoiled_frames import EVIL, spoiled
@@ -320,3 +321,27 @@ def test_a_ga_frame_is_the_event_itself(event: ServerEvent) -> None:
 
 def test_ga_listens_for_turns_from_the_start() -> None:
     assert CODECS["ga"].audio.input.turn_detection is not None
+
+
+def nested(levels: int) -> str:
+    return '{"a":' * levels + "1" + "}" * levels
+
+
+@pytest.mark.parametrize("codec", [GaCodec(), BetaCodec()], ids=["ga", "beta"])
+@pytest.mark.parametrize(
+    ("field", "param"),
+    [('"tools":[{"type":"function","name":"f","parameters":%s}]', "session.tools[0]"), ('"tracing":%s', "session")],
+)
+def test_json_that_is_served_back_may_be_nested_so_deep_and_no_deeper(codec: Codec, field: str, param: str) -> None:
+    type = '"type":"realtime",' if isinstance(codec, GaCodec) else ""
+    frame = '{"type":"session.update","session":{' + type + field + "}}"
+    codec.decode(frame % nested(MAX_NESTING - 1))
+    with pytest.raises(ClientError, match="64 levels") as refused:
+        codec.decode(frame % nested(MAX_NESTING))
+    assert (refused.value.code, refused.value.param) == ("invalid_value", param)
+
+
+def test_a_clients_own_words_are_repeated_only_so_far() -> None:
+    with pytest.raises(ClientError) as refused:
+        GaCodec().decode('{"type":"input_audio_buffer.clear","%s":1}' % ("k" * 100_000))
+    assert refused.value.param == "k" * MAX_QUOTED
