@@ -237,7 +237,7 @@ class Referee:
         match event:
             case server.ResponseOutputItemAdded():
                 assert run.output_item == "none"
-                run.item, run.output_item = event.item.id, "open"
+                run.item, run.output_item = str(event.item.id), "open"
             case server.ResponseContentPartAdded():
                 assert (run.part, run.output_item, event.item_id) == ("none", "open", run.item)
                 run.part = "open"

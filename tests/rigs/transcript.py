@@ -57,7 +57,7 @@ class Sounds:
     def __init__(self) -> None:
         self._names: list[str] = []
 
-    def bytes(self, notation: str, format: AudioFormat) -> bytes:
+    def audio(self, notation: str, format: AudioFormat) -> bytes:
         return b"".join(self._run(run, format) for run in notation.split("+"))
 
     def _run(self, notation: str, format: AudioFormat) -> bytes:
@@ -169,7 +169,7 @@ class Transcript:
             case list():
                 return [self._sounding(each, format) for each in value]
             case str() if _RUN.match(value):
-                return base64.b64encode(self._sounds.bytes(value, format)).decode()
+                return base64.b64encode(self._sounds.audio(value, format)).decode()
             case _:
                 return value
 

@@ -1,4 +1,4 @@
-"""A walk through the session that nobody planned: a client, engines and a clock that do whatever the dice say, in any order, late and twice.
+"""A walk through the session that nobody planned: a client, engines and a clock do what the dice say, in any order, late and twice.
 
 Two sessions take every input, and must do the same; the referee judges the first. One seed is one walk.
 """
@@ -238,23 +238,22 @@ class Client:
         return {"type": "input_audio_buffer.clear"}
 
     def _create(self) -> Any:
-        event = {"type": "conversation.item.create", "item": self._item()}
+        event: dict[str, Any] = {"type": "conversation.item.create", "item": self._item()}
         if self._dice.random() < 0.5:
             event["previous_item_id"] = self._dice.choice([None, "", "root", self._item_id()])
         return event
 
     def _item(self) -> dict[str, Any]:
-        item = self._dice.choice(
-            [
-                {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]},
-                {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": self._audio(960)} for _ in range(2)]},
-                {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": "data:image/png;base64,AA"}]},
-                {"type": "message", "role": "assistant", "content": [{"type": "output_audio", "transcript": "Hello."}]},
-                {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "call_1"},
-                {"type": "function_call_output", "call_id": "call_1", "output": "4"},
-                {"type": "message", "role": "system", "content": []},
-            ]
-        )
+        items: list[dict[str, Any]] = [
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": self._audio(960)} for _ in range(2)]},
+            {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": "data:image/png;base64,AA"}]},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_audio", "transcript": "Hello."}]},
+            {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "call_1"},
+            {"type": "function_call_output", "call_id": "call_1", "output": "4"},
+            {"type": "message", "role": "system", "content": []},
+        ]
+        item = self._dice.choice(items)
         self._count += 1
         id = self._dice.choice([None, f"mine_{self._count}", self._item_id()])
         return item if id is None else {**item, "id": id}
@@ -320,4 +319,6 @@ class Client:
         return {"type": "session.update", "session": {"type": self._dice.choices(["realtime", "transcription"], [9, 1])[0], **named}}
 
     def _nonsense(self) -> Any:
-        return self._dice.choice(["{", "[]", '{"type": "nope"}', '{"type": "output_audio_buffer.clear"}', '{"type": "response.create", "x": 1}'])
+        return self._dice.choice(
+            ["{", "[]", '{"type": "nope"}', '{"type": "output_audio_buffer.clear"}', '{"type": "response.create", "x": 1}']
+        )

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from random import Random
 
 import pytest
@@ -21,7 +23,7 @@ def whole(text: str) -> list[str]:
         ("One. Two! Three? Four…", ["One.", "Two!", "Three?", "Four…"]),
         ("Wait... what?! Yes.", ["Wait...", "what?!", "Yes."]),
         ("First line\nsecond line\n\nthird", ["First line", "second line", "third"]),
-        ("It is 3.14, or 1,000 at 10:30 on example.com.", ["It is 3.14,", "or 1,000 at 10:30 on example.com."]),
+        ("It is 3.14 today, or 1,000 at 10:30 on example.com.", ["It is 3.14 today,", "or 1,000 at 10:30 on example.com."]),
         ("你好。今天怎么样？很好！", ["你好。", "今天怎么样？", "很好！"]),
         ("これは長い文章の始まりです、そして続きます。", ["これは長い文章の始まりです、", "そして続きます。"]),
         ("", []),

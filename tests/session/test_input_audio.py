@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
 import pytest
 
 from realtime.session.input_audio import InputAudio
@@ -28,7 +32,7 @@ def test_nothing_appended_is_nothing_held() -> None:
 def test_bytes_cut_anywhere_come_back_whole() -> None:
     buffer, stream = InputAudio(PCM), bytes(range(200))
     cuts = [0, 1, 2, 5, 6, 11, 50, 51, 151, 200]
-    whole = b"".join(buffer.append(stream[start:end]) for start, end in zip(cuts, cuts[1:], strict=False))
+    whole = b"".join(buffer.append(stream[start:end]) for start, end in pairwise(cuts))
     assert whole == stream == buffer.take(buffer.received)
 
 

@@ -7,8 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from realtime.session.effects import Close, Send
+from realtime.session.ids import CountedIds
+from realtime.session.inputs import Opened, TimePassed
+from realtime.session.machine import GOING_AWAY, Session
+from realtime.session.updates import Abilities
+from realtime.wire.client import ResponseCancel, ResponseCreate, ResponseParams
+from realtime.wire.server import Error
+from realtime.wire.settings import Settings
 from tests.rigs.transcript import Transcript
 from tests.rigs.walk import walk
+
+SETTINGS = Settings(id="sess_1", model="any", expires_at=0)
 
 TRANSCRIPTS = sorted((Path(__file__).parent.parent / "transcripts").glob("*.jsonl"))
 
@@ -20,6 +30,46 @@ def test_the_conversation_goes_as_it_is_written(path: Path, request: pytest.Fixt
         transcript.rewrite()
     difference = transcript.difference()
     assert not difference, f"\n{difference}"
+
+
+def test_before_it_is_opened_there_is_no_deadline() -> None:
+    session = Session(SETTINGS, CountedIds())
+    assert session.deadline() is None
+    assert session.receive(TimePassed(), now=1e9) == []
+
+
+def test_its_time_begins_when_it_is_opened() -> None:
+    session = Session(SETTINGS, CountedIds(), Abilities(session_seconds=90))
+    session.receive(Opened(), now=1000.0)
+    assert session.deadline() == 1090.0
+
+
+def test_a_call_that_comes_early_ends_nothing() -> None:
+    session = Session(SETTINGS, CountedIds(), Abilities(session_seconds=90))
+    session.receive(Opened(), now=1000.0)
+    assert session.receive(TimePassed(), now=1089.9) == []
+    assert session.deadline() == 1090.0
+
+
+def test_the_limit_is_told_in_minutes() -> None:
+    session = Session(SETTINGS, CountedIds(), Abilities(session_seconds=90))
+    session.receive(Opened(), now=0.0)
+    error, close = session.receive(TimePassed(), now=90.0)
+    assert isinstance(error, Send)
+    assert isinstance(error.event, Error)
+    assert error.event.error.message == "Your session hit the maximum duration of 1.5 minutes."
+    assert close == Close(GOING_AWAY, "session_expired")
+    assert session.deadline() is None
+
+
+def test_it_is_busy_while_a_response_runs() -> None:
+    session = Session(SETTINGS, CountedIds())
+    states = [session.busy]
+    for event in (ResponseCreate(), ResponseCreate(response=ResponseParams(conversation="none")), ResponseCancel()):
+        session.receive(event, now=0.0)
+        states.append(session.busy)
+    session.receive(ResponseCancel(response_id="resp_2"), now=0.0)
+    assert [*states, session.busy] == [False, True, True, True, False]
 
 
 WALKS = 4

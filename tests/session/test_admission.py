@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+from msgspec import UNSET
+
+from realtime.errors import ClientError
+from realtime.session.admission import admit, check_audio
+from realtime.session.conversation import Entry
+from realtime.session.ids import CountedIds
+from realtime.session.updates import Abilities
+from realtime.wire.items import (
+    Audio,
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    Message,
+    OutputAudio,
+    OutputText,
+    Part,
+    Text,
+)
+from realtime.wire.settings import PcmuFormat
+
+PICTURE = InputImage("data:image/png;base64,AAAA")
+
+
+def enter(item: Item, abilities: Abilities = Abilities()) -> Entry:  # noqa: B008 - frozen
+    return admit(item, "item", format=PcmuFormat(), abilities=abilities, ids=CountedIds())
+
+
+def refusal(part: Part, abilities: Abilities = Abilities(), role: str = "user") -> tuple[str | None, str | None]:  # noqa: B008 - frozen
+    with pytest.raises(ClientError) as refused:
+        enter(Message(role, [InputText("Hi.") if role == "user" else OutputText("Hi."), part]), abilities)  # type: ignore[arg-type] # a role
+    return refused.value.code, refused.value.param
+
+
+def test_an_item_without_an_id_gets_one() -> None:
+    assert enter(Message("user", [InputText("Hi.")])).id == "item_1"
+
+
+def test_an_item_keeps_its_own_id() -> None:
+    assert enter(FunctionCall("f", "{}", id="mine")).id == "mine"
+
+
+@pytest.mark.parametrize("item", [Message("user", [InputText("Hi.")]), FunctionCall("f", "{}"), FunctionCallOutput("call_1", "4")])
+def test_whatever_status_the_client_names_it_is_completed(item: Item) -> None:
+    item.status = "in_progress"
+    assert enter(item).item.status == "completed"
+
+
+def test_parts_get_their_names_of_today() -> None:
+    entry = enter(Message("assistant", [Text("Hi."), Audio("Hello.")]))
+    assert isinstance(entry.item, Message)
+    assert entry.item.content == [OutputText("Hi."), OutputAudio("Hello.")]
+
+
+def test_sound_is_kept_apart_from_the_item_in_the_format_of_the_session() -> None:
+    entry = enter(Message("user", [InputText("Hear:"), InputAudio(audio=b"sound")]))
+    assert isinstance(entry.item, Message)
+    assert entry.item.content == [InputText("Hear:"), InputAudio(None, UNSET)]
+    assert entry.sounds.keys() == {1}
+    assert (entry.sounds[1].audio, entry.sounds[1].format) == (b"sound", PcmuFormat())
+
+
+def test_words_alone_stand_for_speech() -> None:
+    assert enter(Message("user", [InputAudio("Hello.")])).sounds == {}
+
+
+def test_speech_needs_sound_or_words() -> None:
+    assert refusal(InputAudio()) == ("missing_required_parameter", "item.content[1].audio")
+
+
+def test_the_models_sound_is_not_the_clients_to_write() -> None:
+    assert refusal(OutputAudio("Hi.", b"sound"), role="assistant") == ("invalid_value", "item.content[1].audio")
+
+
+@pytest.mark.parametrize("url", ["https://example.com/cat.png", "data:text/html;base64,AAAA", ""])
+def test_a_picture_is_a_data_uri(url: str) -> None:
+    assert refusal(InputImage(url)) == ("invalid_value", "item.content[1].image_url")
+
+
+def test_a_picture_is_let_in() -> None:
+    assert enter(Message("user", [PICTURE])).item == Message("user", [PICTURE], "item_1")
+
+
+def test_what_is_switched_off_is_refused() -> None:
+    assert refusal(PICTURE, Abilities(images=False)) == ("image_disabled", "item.content[1]")
+    assert refusal(InputAudio("Hello."), Abilities(audio=False)) == ("audio_disabled", "item.content[1]")
+
+
+def test_a_part_that_its_role_can_not_have_is_refused() -> None:
+    assert refusal(OutputText("Hi.")) == ("invalid_value", "item.content[1].type")
+
+
+def test_where_audio_is_switched_off_the_field_that_brought_it_is_named() -> None:
+    check_audio("audio", Abilities())
+    with pytest.raises(ClientError) as refused:
+        check_audio("audio", Abilities(audio=False))
+    assert (refused.value.code, refused.value.param) == ("audio_disabled", "audio")
