@@ -13,7 +13,7 @@ from realtime.session.inputs import Opened, TimePassed
 from realtime.session.machine import GOING_AWAY, Session
 from realtime.session.updates import Abilities
 from realtime.wire.client import ResponseCancel, ResponseCreate, ResponseParams
-from realtime.wire.server import Error
+from realtime.wire.server import Conversation, ConversationCreated, Error, SessionCreated
 from realtime.wire.settings import Settings
 from tests.rigs.transcript import Transcript
 from tests.rigs.walk import walk
@@ -30,6 +30,15 @@ def test_the_conversation_goes_as_it_is_written(path: Path, request: pytest.Fixt
         transcript.rewrite()
     difference = transcript.difference()
     assert not difference, f"\n{difference}"
+
+
+def test_a_client_is_greeted_with_its_session_and_its_conversation() -> None:
+    greetings = Session(SETTINGS, CountedIds()).receive(Opened(), now=0.0)
+    events = [greeting.event for greeting in greetings if isinstance(greeting, Send)]
+    assert events == [
+        SessionCreated(event_id="event_1", session=SETTINGS),
+        ConversationCreated(event_id="event_2", conversation=Conversation("conv_1")),
+    ]
 
 
 def test_before_it_is_opened_there_is_no_deadline() -> None:

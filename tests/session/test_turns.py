@@ -56,6 +56,11 @@ def test_speech_within_the_silence_starts_the_count_again() -> None:
     assert heard(detector, LOUD, SILENT, SILENT, LOUD, SILENT, SILENT) == [SpeechStarted(0)]
 
 
+def test_a_score_at_the_threshold_breaks_the_silence() -> None:
+    detector = TurnDetector(ServerVad(threshold=0.7, silence_duration_ms=64))
+    assert heard(detector, LOUD, SILENT, 0.7, SILENT) == [SpeechStarted(0)]
+
+
 def test_a_score_between_the_thresholds_starts_nothing() -> None:
     assert heard(TurnDetector(ServerVad()), SOFT, SOFT, SOFT) == []
 
