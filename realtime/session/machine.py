@@ -114,6 +114,7 @@ class Session:
         for response in list(self._responses.values()):
             response.fail(error)
         self._responses.clear()
+        self._asides.clear()
         self._effects.send(server.Error(error=server.ErrorDetail(code="session_expired", message=message)))
         self._effects.add(Close(GOING_AWAY, "session_expired"))
         self._closed = True
