@@ -16,9 +16,9 @@ from tests.rigs.wire_client import Event, WireClient, spoken, words
 pytestmark = pytest.mark.timeout(180)
 
 PATIENCE = 60.0
-"""Seconds for an event: the queue of 24 utterances before the last one's transcript, on a busy machine."""
+"""Seconds for an event: the queue of 20 utterances before the last one's transcript, on a busy machine."""
 
-PROMPTS = 24
+PROMPTS = 20
 """Recordings to be understood."""
 
 MAX_WER = 0.15
@@ -27,18 +27,18 @@ MAX_WER = 0.15
 PAUSE = 1.0
 """Seconds after each recording: what tells one from the next."""
 
-QUESTIONS = ("priv-recordintro", "queue-callswaiting", "something-terribly-wrong")
+QUESTIONS = ("priv-recordintro", "conf-onlyperson", "queue-thankyou")
 """Recordings said in one breath, so that each is one turn for a detector that waits 200 ms."""
 
-MAX_WER_READ_BACK = 0.25
-"""Word error rate between what the model wrote and what the ear hears of the voice that read it. It is no zero because one text can be
-written in more than one way ("okay", "OK"; "3", "three"), and one such word is a fifth of the shortest answers."""
+MAX_WER_READ_BACK = MAX_WER
+"""Word error rate between what the model wrote and what the ear hears of the voice that read it: the voice has to be as clear as a person.
+It is no zero because one text can be written in more than one way ("okay", "OK"; "3", "three")."""
 
 TRANSCRIBED = {"transcription": {"model": "whisper-1"}}
 
 
-async def configure(client: WireClient, **hearing: object) -> None:
-    await client.send({"type": "session.update", "session": {"type": "realtime", "audio": {"input": hearing}}})
+async def configure(client: WireClient, **settings: object) -> None:
+    await client.send({"type": "session.update", "session": {"type": "realtime", **settings}})
     await client.wait_for("session.updated")
 
 
@@ -49,7 +49,7 @@ def named(stem: str) -> Recording:
 async def understood(daemon: Daemon, sound: Int16) -> str:
     """What the daemon's own ear makes of a sound, in a session of its own."""
     async with WireClient(daemon.url(), patience=PATIENCE) as client:
-        await configure(client, **TRANSCRIBED)
+        await configure(client, audio={"input": TRANSCRIBED})
         await client.send({"type": "conversation.item.create", "item": spoken(sound)})
         completed = await client.wait_for("conversation.item.input_audio_transcription.completed")
         transcript: str = completed["transcript"]
@@ -59,12 +59,14 @@ async def understood(daemon: Daemon, sound: Int16) -> str:
 async def test_a_spoken_question_is_answered_by_voice(embedded: Daemon) -> None:
     texts, heard = [], []
     async with WireClient(embedded.url(), patience=PATIENCE) as client:
+        # The most likely words, not the dice's: now and then they have a model this small run on until it is cut.
+        await configure(client, temperature=0)
         for question in map(named, QUESTIONS):
             since = len(client.received)
             await client.speak(voice(question.audio))
             await client.speak(silence(PAUSE))
             response = await client.response()
-            events = [event for event in client.received[since:] if event["type"] != "session.created"]
+            events = client.received[since:]
 
             assert outline(events) == [*SPOKEN_TURN, *OPENING, *SPOKEN_END]
             check_response(events, response)
@@ -85,7 +87,7 @@ async def test_a_recorded_person_is_understood(embedded: Daemon) -> None:
     prompts = spread(PROMPTS)
     async with WireClient(embedded.url(), patience=PATIENCE) as client:
         detection = {"type": "server_vad", "create_response": False}
-        await configure(client, **TRANSCRIBED, turn_detection=detection)
+        await configure(client, audio={"input": TRANSCRIBED | {"turn_detection": detection}})
         # A turn is counted from before its first sound (`prefix_padding_ms`), so the borders lie amid the pauses.
         borders = [round(-PAUSE * 500)]
         for prompt in prompts:
