@@ -46,16 +46,18 @@ class Sound:
         left = ms * sample_rate(self.format) // 1000
         kept = self.audio[: left * sample_width(self.format)]
         self._pieces, self._size = [kept], len(kept)
-        heard: list[Stretch] = []
+        heard: list[str] = []
         for stretch in self._stretches:
             if left <= 0:
                 break
-            heard.append(stretch if stretch.samples <= left else _part(stretch, left))
+            heard.append(_words(stretch, left))
             left -= stretch.samples
-        self._stretches = heard
-        return " ".join(stretch.text for stretch in heard if stretch.text)
+        return " ".join(words for words in heard if words)
 
 
-def _part(stretch: Stretch, samples: int) -> Stretch:
+def _words(stretch: Stretch, samples: int) -> str:
+    """What was heard of it in so many samples."""
+    if stretch.samples <= samples:
+        return stretch.text
     words = stretch.text.split()
-    return Stretch(" ".join(words[: len(words) * samples // stretch.samples]), samples)
+    return " ".join(words[: len(words) * samples // stretch.samples])

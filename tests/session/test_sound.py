@@ -60,6 +60,12 @@ def test_it_can_be_truncated_again() -> None:
     assert (sound.ms, len(sound.audio)) == (200, 1600)
 
 
+def test_truncating_in_two_steps_keeps_the_words_of_one() -> None:
+    sound = spoken(("One two three four.", 400))
+    sound.truncate(399)
+    assert sound.truncate(350) == spoken(("One two three four.", 400)).truncate(350) == "One two three"
+
+
 def test_truncating_at_the_same_place_again_changes_nothing() -> None:
     sound = spoken(("One two three four.", 400))
     assert sound.truncate(200) == sound.truncate(200) == "One two"

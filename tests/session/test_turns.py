@@ -89,6 +89,13 @@ def test_a_turn_is_ended_when_it_gets_too_long() -> None:
     assert heard(detector, LOUD) == [SpeechStarted(MAX_TURN_MS)]
 
 
+def test_its_length_counts_from_where_it_started() -> None:
+    detector = TurnDetector(ServerVad())
+    windows = MAX_TURN_MS // WINDOW_MS
+    assert heard(detector, *[SILENT] * 100, *[LOUD] * (windows - 1)) == [SpeechStarted(3200)]
+    assert heard(detector, LOUD) == [SpeechStopped(3200 + MAX_TURN_MS)]
+
+
 def test_it_knows_whether_somebody_talks() -> None:
     detector = TurnDetector(ServerVad(silence_duration_ms=32))
     states = []
