@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -157,8 +157,8 @@ class Transcript:
 
     def _outcome(self, name: str, body: str) -> Input:
         fields = self._sounding(json.loads(body), self._session.settings.audio.output.format)
-        kinds = inputs.Outcome | inputs.Opened | inputs.TimePassed
-        outcome: Input = msgspec.convert({"type": name, **fields}, kinds)
+        kind = next(cls for cls in get_args(Input) if cls.__name__ == name)
+        outcome: Input = msgspec.convert({"type": name, **fields}, kind)
         return outcome
 
     def _sounding(self, value: Any, format: AudioFormat) -> Any:
