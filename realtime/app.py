@@ -172,8 +172,9 @@ def _url_host(host: str) -> str:
 def _log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
     if level != "debug":
-        # A line for every connection belongs to debugging; its warnings and errors stay.
-        logging.getLogger("websockets").setLevel(logging.WARNING)
+        # A line for every connection and every utterance belongs to debugging; warnings and errors stay.
+        for library in ("websockets", "faster_whisper"):
+            logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def _stop_signal() -> asyncio.Event:

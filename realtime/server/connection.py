@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -16,10 +16,8 @@ from realtime.session import inputs
 from realtime.session.machine import Session
 from realtime.wire.codec import Codec
 
-log = logging.getLogger(__name__)
-
-GOING_AWAY = 1001
-"""Close code of a server that stops (RFC 6455, 7.4.1)."""
+GOODBYE_SECONDS = 5
+"""For what is still to be written, and for the client's own goodbye. One that does not read is cut off after it."""
 
 
 class Connection:
@@ -55,12 +53,13 @@ class Connection:
                 await runner.catch_up()
 
     async def finish(self, grace_seconds: float) -> None:
-        """Let a running response end and reach the client, for so long at the most; then say goodbye."""
-        goodbye = (GOING_AWAY, "server is shutting down")
-        try:
+        """Let running responses end, for so long at the most; then say goodbye."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
                 await self._runner.idle.wait()
-                self._outbox.close(*goodbye)
+        self._runner.post(inputs.ServerStopping())
+        try:
+            async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._socket.wait_closed()
         except TimeoutError:
-            await self._socket.close(*goodbye)
+            self._socket.transport.abort()

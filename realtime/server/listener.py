@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -23,8 +22,6 @@ from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
 from realtime.wire.settings import Settings
-
-log = logging.getLogger(__name__)
 
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes of one frame. 15 MiB of audio are 20 MiB of base64: a frame that holds somewhat more is answered, one over this ends the socket."""

@@ -10,7 +10,7 @@ from realtime.session.ids import Ids
 from realtime.session.sound import Sound
 from realtime.session.updates import Abilities
 from realtime.wire.items import InputAudio, InputImage, Item, Message, OutputAudio, Part, canonical
-from realtime.wire.settings import AudioFormat
+from realtime.wire.settings import AudioFormat, sample_width
 
 
 def admit(item: Item, param: str, *, format: AudioFormat, abilities: Abilities, ids: Ids) -> Entry:
@@ -25,6 +25,7 @@ def admit(item: Item, param: str, *, format: AudioFormat, abilities: Abilities, 
         where = f"{param}.content[{index}]"
         check_part(part, where, abilities)
         if isinstance(part, InputAudio) and part.audio is not UNSET:
+            check_sound(part.audio, format, where)
             entry.sounds[index], part.audio = Sound(format, part.audio), UNSET
     if item.id is UNSET:
         item.id = ids.new("item")
@@ -47,6 +48,12 @@ def check_part(part: Part, where: str, abilities: Abilities) -> None:
                 raise ClientError("invalid_value", "Expected a data URI of an image.", param=f"{where}.image_url")
         case _:
             pass
+
+
+def check_sound(audio: bytes, format: AudioFormat, where: str) -> None:
+    """Raises `ClientError` for audio that ends in the middle of a sample: an item, unlike the buffer, has no more to come."""
+    if len(audio) % sample_width(format):
+        raise ClientError("invalid_value", "Expected whole samples of 16 bits: the number of bytes is odd.", param=f"{where}.audio")
 
 
 def check_audio(where: str, abilities: Abilities) -> None:

@@ -71,8 +71,8 @@ class Conversation:
         return self._entries.get(item_id)
 
     def items(self) -> tuple[Item, ...]:
-        """Oldest first, as they are now."""
-        return tuple(snapshot(entry.item) for entry in self)
+        """What has been said, oldest first: an item that is still being written is not part of it."""
+        return tuple(snapshot(entry.item) for entry in self if entry.item.status != "in_progress")
 
     def place(self, previous_item_id: str | None) -> int:
         """The index after `previous_item_id`. Raises `ClientError` for one that is not here."""

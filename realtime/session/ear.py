@@ -12,9 +12,6 @@ from realtime.session.input_audio import InputAudio
 from realtime.session.turns import SpeechStarted, SpeechStopped, TurnDetector
 from realtime.wire.settings import AudioFormat, ServerVad, TurnDetection
 
-MAX_APPEND = 15 * 1024 * 1024
-"""Bytes of audio in one append (PROTOCOL 1.5)."""
-
 MAX_HELD_MS = 600_000
 """Audio held in the buffer: ten minutes, 29 MB of PCM. More than anybody says in a turn, less than what hurts a machine."""
 
@@ -83,8 +80,6 @@ class Ear:
 
     def append(self, audio: bytes) -> Detect | None:
         """Hold more audio. Raises `ClientError` when it is too much."""
-        if len(audio) > MAX_APPEND:
-            raise ClientError("string_above_max_length", f"Invalid 'audio'. Expected at most {MAX_APPEND} bytes of audio.", param="audio")
         if self.buffer.held_ms > MAX_HELD_MS:
             raise ClientError(
                 "input_audio_buffer_full",

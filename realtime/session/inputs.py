@@ -29,6 +29,10 @@ class TimePassed(Struct, frozen=True, tag=True):
     """The moment of `Session.deadline` has come."""
 
 
+class ServerStopping(Struct, frozen=True, tag=True):
+    """The server has waited long enough: whatever still runs ends now."""
+
+
 class SpeechScored(Struct, frozen=True, tag=True):
     """The detector has heard some of the audio of a `Detect`."""
 
@@ -111,4 +115,4 @@ Outcome = (
     | DetectionFailed
 )
 
-Input = Outcome | ClientEvent | Opened | FrameRefused | TimePassed
+Input = Outcome | ClientEvent | Opened | FrameRefused | TimePassed | ServerStopping

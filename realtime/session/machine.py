@@ -26,6 +26,7 @@ from realtime.session.inputs import (
     Opened,
     Outcome,
     ResponseBroke,
+    ServerStopping,
     SpeechScored,
     SpeechTranscribed,
     TextGenerated,
@@ -41,7 +42,7 @@ from realtime.wire.items import InputAudio, Item, ItemReference, Message, Output
 from realtime.wire.settings import Settings
 
 GOING_AWAY = 1001
-"""Close code of a session that reached its end (PROTOCOL 1.4)."""
+"""Close code of a session that reached its end, and of a server that stops (PROTOCOL 1.4; RFC 6455, 7.4.1)."""
 
 
 class Session:
@@ -85,6 +86,8 @@ class Session:
                 self._refuse(error, error.event_id)
             case TimePassed():
                 self._pass_time(now)
+            case ServerStopping():
+                self._stop()
             case _:
                 self._obey(input)
         return self._effects.take()
@@ -109,14 +112,25 @@ class Session:
         if self._deadline is None or now < self._deadline:
             return
         minutes = self._abilities.session_seconds / 60
-        message = f"Your session hit the maximum duration of {minutes:g} minutes."
-        error = server.ErrorInfo(code="session_expired", message=message)
-        for response in list(self._responses.values()):
+        expired = server.ErrorInfo(code="session_expired", message=f"Your session hit the maximum duration of {minutes:g} minutes.")
+        self._fail_all(expired)
+        self._effects.send(server.Error(error=server.ErrorDetail(code=expired.code, message=expired.message)))
+        self._close("session_expired")
+
+    def _stop(self) -> None:
+        self._fail_all(
+            server.ErrorInfo(type="server_error", code="server_stopping", message="The server stopped before the answer was whole.")
+        )
+        self._close("server is shutting down")
+
+    def _fail_all(self, error: server.ErrorInfo) -> None:
+        for response in self._responses.values():
             response.fail(error)
         self._responses.clear()
         self._asides.clear()
-        self._effects.send(server.Error(error=server.ErrorDetail(code="session_expired", message=message)))
-        self._effects.add(Close(GOING_AWAY, "session_expired"))
+
+    def _close(self, reason: str) -> None:
+        self._effects.add(Close(GOING_AWAY, reason))
         self._closed = True
 
     # The client's side

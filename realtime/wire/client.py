@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from realtime.wire.items import MAX_ID, Id, Item, ItemReference
+from realtime.wire.items import MAX_ID, Base64, Id, Item, ItemReference
 from realtime.wire.settings import (
     AudioFormat,
     CustomVoice,
@@ -36,8 +36,8 @@ class SessionUpdate(ClientEventBase, tag="session.update"):
 
 
 class InputAudioBufferAppend(ClientEventBase, tag="input_audio_buffer.append"):
-    audio: bytes
-    """Base64 on the wire, in the session's input format."""
+    audio: Base64
+    """In the session's input format."""
 
 
 class InputAudioBufferCommit(ClientEventBase, tag="input_audio_buffer.commit"):

@@ -105,7 +105,7 @@ _BOUND = re.compile(r"Expected `(?P<type>\w+)`(?P<length> of length)? (?P<side>[
 _MISMATCH = re.compile(r"Expected `(?P<expected>.+)`, got `(?P<got>.+)`")
 _QUOTED = re.compile(r"[`'](?P<name>.*)[`']", re.DOTALL)
 _NUMBERS = {"int": "integer", "float": "decimal"}
-_LENGTHS = {"str": "string", "array": "array", "object": "object"}
+_LENGTHS = {"str": "string", "bytes": "string", "array": "array", "object": "object"}
 
 
 def _join(path: str, name: str) -> str:

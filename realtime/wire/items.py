@@ -18,8 +18,13 @@ MAX_TEXT = 256_000
 MAX_ID = 512
 """Characters of any id that a client chooses; upstream documents it for `event_id`."""
 
+MAX_AUDIO = 15 * 1024 * 1024
+"""Bytes of audio in one event, once decoded (PROTOCOL 1.5)."""
+
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 LimitedText = Annotated[str, Meta(max_length=MAX_TEXT)]
+Base64 = Annotated[bytes, Meta(max_length=MAX_AUDIO)]
+"""Audio: base64 on the wire."""
 Status = Literal["in_progress", "completed", "incomplete"]
 Role = Literal["system", "user", "assistant"]
 
@@ -35,8 +40,8 @@ class InputAudio(Struct, tag="input_audio", forbid_unknown_fields=True):
 
     transcript: str | None = None
     """None until it is known; the key is always served (agents-realtime needs it)."""
-    audio: bytes | UnsetType = UNSET
-    """Base64 on the wire, in the session's input format; served by `retrieve` only."""
+    audio: Base64 | UnsetType = UNSET
+    """In the session's input format; served by `retrieve` only."""
 
 
 class InputImage(Struct, tag="input_image", forbid_unknown_fields=True):
@@ -57,8 +62,8 @@ class OutputAudio(Struct, tag="output_audio", forbid_unknown_fields=True):
     """Speech from the model."""
 
     transcript: str | None = None
-    audio: bytes | UnsetType = UNSET
-    """Base64 on the wire, in the session's output format; served by `retrieve` only."""
+    audio: Base64 | UnsetType = UNSET
+    """In the session's output format; served by `retrieve` only."""
 
 
 class Text(Struct, tag="text", forbid_unknown_fields=True):
@@ -71,7 +76,7 @@ class Audio(Struct, tag="audio", forbid_unknown_fields=True):
     """Beta name of the model's speech."""
 
     transcript: str | None = None
-    audio: bytes | UnsetType = UNSET
+    audio: Base64 | UnsetType = UNSET
 
 
 Part = InputText | InputAudio | InputImage | OutputText | OutputAudio | Text | Audio

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from realtime.session.ear import MAX_APPEND
-from realtime.wire.items import MAX_ID, MAX_TEXT
+from realtime.wire.items import MAX_AUDIO, MAX_ID, MAX_TEXT
 from tests.rigs.daemon import Daemon
 from tests.rigs.wire_client import WireClient, words
 
@@ -107,7 +106,7 @@ async def test_an_error_names_the_event_that_caused_it(client: WireClient) -> No
     assert (told["event_id"], told["param"]) == (event_id, "response.bogus")
 
 
-@pytest.mark.parametrize("size", [MAX_APPEND + 1, 16 * 1024 * 1024])
+@pytest.mark.parametrize("size", [MAX_AUDIO + 1, 16 * 1024 * 1024])
 async def test_too_much_audio_in_one_event_is_refused_and_the_next_response_completes(client: WireClient, size: int) -> None:
     await client.append(bytes(size))
     told = (await client.wait_for("error"))["error"]

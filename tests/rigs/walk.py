@@ -92,7 +92,9 @@ class Life:
         self._left -= self._referee.closed
         self._now += self._dice.expovariate(2)
         due = self._session.deadline()
-        if (due is not None and self._now >= due) or self._dice.random() < 0.01:
+        if due is not None and self._now >= due:
+            self._give(inputs.TimePassed() if self._dice.random() < 0.5 else inputs.ServerStopping())
+        elif self._dice.random() < 0.01:
             self._give(inputs.TimePassed())
         elif self._dice.random() < 0.65 and (outcome := self._engines.outcome()) is not None:
             self._give(outcome)

@@ -8,10 +8,12 @@ from typing import Any
 import aiohttp
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
-from realtime.engines.scripted import ScriptedLlm
+from realtime.engines.scripted import ScriptedLlm, ScriptedTts
 from realtime.errors import ConfigError
+from realtime.server import connection
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
 from realtime.server.listener import Listener
 from tests.rigs.listening import listening
@@ -113,7 +115,23 @@ async def test_stopping_does_not_wait_for_an_answer_longer_than_the_grace_period
             client = await clients.enter_async_context(connect(url + STANDARD_PATH))
             await client.send('{"type":"response.create"}')
             await begun.wait()
-        assert (await read_to_the_end(client))[1] == 1001
+        events, code = await read_to_the_end(client)
+        assert code == 1001
+        done = [event["response"] for event in events if event["type"] == "response.done"]
+        assert [response["status_details"]["error"]["code"] for response in done] == ["server_stopping"]
+
+
+async def test_stopping_cuts_off_a_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "GOODBYE_SECONDS", 0.05)
+    async with AsyncExitStack() as clients:
+        async with listening(tts=ScriptedTts(seconds_per_character=20)) as (_, url):
+            client = await clients.enter_async_context(connect(url + STANDARD_PATH, max_queue=1, close_timeout=0.1))
+            await client.send('{"type":"response.create"}')
+            done = False
+            while not done:  # so that there is more sound on its way than the sockets hold
+                done = json.loads(await client.recv())["type"] == "response.output_audio.delta"
+        with pytest.raises(ConnectionClosedError):
+            await read_to_the_end(client)
 
 
 async def test_nobody_is_accepted_once_it_has_stopped() -> None:

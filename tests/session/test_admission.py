@@ -22,13 +22,13 @@ from realtime.wire.items import (
     Part,
     Text,
 )
-from realtime.wire.settings import PcmuFormat
+from realtime.wire.settings import AudioFormat, PcmFormat, PcmuFormat
 
 PICTURE = InputImage("data:image/png;base64,AAAA")
 
 
-def enter(item: Item, abilities: Abilities = Abilities()) -> Entry:  # noqa: B008 - frozen
-    return admit(item, "item", format=PcmuFormat(), abilities=abilities, ids=CountedIds())
+def enter(item: Item, abilities: Abilities = Abilities(), format: AudioFormat = PcmuFormat()) -> Entry:  # noqa: B008 - frozen
+    return admit(item, "item", format=format, abilities=abilities, ids=CountedIds())
 
 
 def refusal(part: Part, abilities: Abilities = Abilities(), role: str = "user") -> tuple[str | None, str | None]:  # noqa: B008 - frozen
@@ -63,6 +63,12 @@ def test_sound_is_kept_apart_from_the_item_in_the_format_of_the_session() -> Non
     assert entry.item.content == [InputText("Hear:"), InputAudio(None, UNSET)]
     assert entry.sounds.keys() == {1}
     assert (entry.sounds[1].audio, entry.sounds[1].format) == (b"sound", PcmuFormat())
+
+
+def test_half_a_sample_at_the_end_of_an_item_is_refused() -> None:
+    with pytest.raises(ClientError, match="odd") as refused:
+        enter(Message("user", [InputAudio(audio=b"abc")]), format=PcmFormat())
+    assert (refused.value.code, refused.value.param) == ("invalid_value", "item.content[0].audio")
 
 
 def test_words_alone_stand_for_speech() -> None:

@@ -98,6 +98,14 @@ def test_the_items_as_they_are_now_are_copies() -> None:
     assert order(talk) == ["a"]
 
 
+def test_what_is_still_being_written_has_not_been_said() -> None:
+    ours = conversation("a", "b")
+    entry = ours.find("b")
+    assert entry is not None
+    entry.item.status = "in_progress"
+    assert [item.id for item in ours.items()] == ["a"]
+
+
 def test_only_spoken_parts_are_found() -> None:
     entry = Entry(Message("user", [InputText("a"), InputAudio("b")], "x"))
     assert [entry.part(index) for index in range(3)] == [None, InputAudio("b"), None]

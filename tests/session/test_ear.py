@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from realtime.errors import ClientError
-from realtime.session.ear import MAX_APPEND, MAX_HELD_MS, MIN_COMMIT_MS, SEMANTIC_PREFIX_MS, Ear, TurnBegan, TurnEnded
+from realtime.session.ear import MAX_HELD_MS, MIN_COMMIT_MS, SEMANTIC_PREFIX_MS, Ear, TurnBegan, TurnEnded
 from realtime.session.effects import Detect
 from realtime.wire.settings import PcmFormat, PcmuFormat, SemanticVad, ServerVad, TurnDetection
 
@@ -38,20 +38,6 @@ def test_without_turn_detection_audio_is_only_held() -> None:
     assert ear.buffer.held == 4
     assert hear(ear, 0.9, 0.0) == []
     assert not ear.talking
-
-
-def test_an_append_of_the_greatest_size_is_taken() -> None:
-    ear = listening(None)
-    ear.append(bytes(MAX_APPEND))
-    assert ear.buffer.held == MAX_APPEND
-
-
-def test_a_larger_append_is_refused_whole() -> None:
-    ear = listening(None)
-    with pytest.raises(ClientError) as refused:
-        ear.append(bytes(MAX_APPEND + 1))
-    assert (refused.value.code, refused.value.param) == ("string_above_max_length", "audio")
-    assert ear.buffer.received == 0
 
 
 def test_a_full_buffer_takes_no_more_until_it_is_cleared() -> None:

@@ -10,7 +10,7 @@ from realtime.wire.client import ClientEvent
 
 
 def test_inputs_are_the_clients_events_the_outcomes_and_what_befalls_a_connection() -> None:
-    others = {inputs.Opened, inputs.FrameRefused, inputs.TimePassed}
+    others = {inputs.Opened, inputs.FrameRefused, inputs.TimePassed, inputs.ServerStopping}
     assert set(get_args(inputs.Input)) == {*get_args(ClientEvent), *get_args(inputs.Outcome), *others}
 
 
@@ -19,7 +19,9 @@ def test_every_outcome_names_what_it_serves() -> None:
     assert [cls.__name__ for cls in get_args(inputs.Outcome) if not served & set(cls.__struct_fields__)] == []
 
 
-@pytest.mark.parametrize("cls", [*get_args(inputs.Outcome), inputs.Opened, inputs.TimePassed], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize(
+    "cls", [*get_args(inputs.Outcome), inputs.Opened, inputs.TimePassed, inputs.ServerStopping], ids=lambda cls: cls.__name__
+)
 def test_an_outcome_can_be_told_by_its_name(cls: type[msgspec.Struct]) -> None:
     assert cls.__struct_config__.tag == cls.__name__
     assert cls.__struct_config__.frozen, "two sessions may be given the same one"

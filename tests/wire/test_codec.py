@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import random
 from typing import Any
@@ -9,9 +10,9 @@ import pytest
 from realtime.errors import ClientError
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
-from realtime.wire.client import ClientEventBase
+from realtime.wire.client import ClientEventBase, InputAudioBufferAppend
 from realtime.wire.codec import MAX_QUOTED, Codec, GaCodec, client_error, encode_json
-from realtime.wire.items import MAX_ID, MAX_TEXT
+from realtime.wire.items import MAX_AUDIO, MAX_ID, MAX_TEXT
 from realtime.wire.server import ConversationCreated, ServerEvent
 from realtime.wire.settings import MAX_NESTING
 from tests.wire.client_frames import BETA, CLASSIC, FIRST, GA, PCM, Event, user
@@ -345,3 +346,15 @@ def test_a_clients_own_words_are_repeated_only_so_far() -> None:
     with pytest.raises(ClientError) as refused:
         GaCodec().decode('{"type":"input_audio_buffer.clear","%s":1}' % ("k" * 100_000))
     assert refused.value.param == "k" * MAX_QUOTED
+
+
+@ALIKE
+def test_an_event_holds_so_much_audio_and_no_more(codec: Codec) -> None:
+    def frame(size: int) -> str:
+        return json.dumps({"type": "input_audio_buffer.append", "event_id": "e", "audio": base64.b64encode(bytes(size)).decode()})
+
+    event = codec.decode(frame(MAX_AUDIO))
+    assert isinstance(event, InputAudioBufferAppend)
+    assert len(event.audio) == MAX_AUDIO
+    error = refusal(frame(MAX_AUDIO + 1), codec)
+    assert (error.code, error.param, error.event_id) == ("string_above_max_length", "audio", "e")
