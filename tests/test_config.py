@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from realtime.config import MAX_PORT, MAX_SECONDS, MAX_SHOWN, OPENAI_URL, SECTIONS, SETTINGS, Config, add_flags, default_cache, load
+from realtime.config import MAX_PORT, MAX_SECONDS, MAX_SHOWN, OPENAI_URL, SECTIONS, SETTINGS, Config, Setting, add_flags, default_cache, load
 from realtime.errors import ConfigError
 
 KEY = "sk-secret-0123"
@@ -91,14 +91,14 @@ GOOD = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_every_setting_is_read_from_its_environment_variable(setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_setting_is_read_from_its_environment_variable(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     text, value = GOOD[setting.name]
     monkeypatch.setenv(setting.env, text)
     assert getattr(load({}), setting.name) == value
 
 
 @pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.flag], ids=lambda setting: setting.name)
-def test_every_setting_is_read_from_its_flag(setting) -> None:
+def test_every_setting_is_read_from_its_flag(setting: Setting) -> None:
     parser = argparse.ArgumentParser()
     add_flags(parser)
     text, value = GOOD[setting.name]
@@ -135,7 +135,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.flag], ids=lambda setting: setting.name)
-def test_a_bad_flag_is_named_with_its_value_and_what_is_allowed(setting) -> None:
+def test_a_bad_flag_is_named_with_its_value_and_what_is_allowed(setting: Setting) -> None:
     value = BAD[setting.name]
     assert refusal({setting.name: value}) == f"{setting.flag}={value!r}: must be {setting.kind.allowed}"
 

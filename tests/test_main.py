@@ -6,11 +6,12 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
+from typing import Self
 
 import pytest
 
 from realtime.__main__ import main
-from realtime.config import SETTINGS
+from realtime.config import SETTINGS, Config
 from realtime.engines.models import CATALOGUE
 
 HELP_SECONDS = 0.3
@@ -38,10 +39,10 @@ class Served:
     """Stands for the application: keeps what it was given."""
 
     def __init__(self) -> None:
-        self.configs = []
+        self.configs: list[Config] = []
         self.interrupted = False
 
-    def __call__(self, config):
+    def __call__(self, config: Config) -> Self:
         self.configs.append(config)
         return self
 
@@ -55,7 +56,7 @@ class Served:
 def served(monkeypatch: pytest.MonkeyPatch) -> Served:
     stand_in = Served()
     module = ModuleType("realtime.app")
-    module.App = stand_in
+    module.App = stand_in  # type: ignore[attr-defined]  # a module made for the test
     monkeypatch.setitem(sys.modules, "realtime.app", module)
     return stand_in
 

@@ -39,7 +39,7 @@ class Checkout(Struct):
 
     def run(self, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a script from a working directory that is not the checkout's."""
-        command = [self.folder / script, *arguments]
+        command = [str(self.folder / script), *arguments]
         variables = {"PATH": str(self.tools), "NOTES": str(self.notes), **environment}
         self.notes.unlink(missing_ok=True)
         return subprocess.run(command, cwd="/", env=variables, capture_output=True, text=True, check=False, timeout=30)
@@ -224,10 +224,10 @@ def pytest_run(folder: Path, *, no_skips: bool) -> str:
         "-p",
         "no:cacheprovider",
         "--rootdir",
-        folder,
+        str(folder),
         "-c",
         os.devnull,
-        folder,
+        str(folder),
     ]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=50).stdout
 
@@ -265,7 +265,7 @@ def covered(folder: Path, files: dict[str, str]) -> subprocess.CompletedProcess[
     for name in ("realtime/__init__.py", *(f"{Path(name).parent}/__init__.py" for name in files if "/" in name), *files):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(files.get(name, ""))
-    command = [sys.executable, ROOT / ".ci/cover.py"]
+    command = [sys.executable, str(ROOT / ".ci/cover.py")]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=50)
 
 
