@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from realtime.config import MAX_PORT, MAX_SECONDS, MAX_SHOWN, OPENAI_URL, SECTIONS, SETTINGS, Config, Setting, add_flags, default_cache, load
+from realtime.config import (
+    MAX_PORT,
+    MAX_SECONDS,
+    MAX_SHOWN,
+    OPENAI_URL,
+    SECTIONS,
+    SETTINGS,
+    Config,
+    Setting,
+    add_flags,
+    default_cache,
+    load,
+)
 from realtime.errors import ConfigError
 
 KEY = "sk-secret-0123"
@@ -99,6 +111,7 @@ def test_every_setting_is_read_from_its_environment_variable(setting: Setting, m
 
 @pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.flag], ids=lambda setting: setting.name)
 def test_every_setting_is_read_from_its_flag(setting: Setting) -> None:
+    assert setting.flag is not None
     parser = argparse.ArgumentParser()
     add_flags(parser)
     text, value = GOOD[setting.name]
