@@ -46,6 +46,9 @@ TOP_K = 40
 REPETITION_PENALTY = 1.1
 """Without one, models of this size fall into loops within a few sentences; 1.2 already makes them ramble."""
 
+MAX_WAITING = 16
+"""Answers that may wait for a thread: at some five seconds each on two cores, the last of them waits for most of a minute already."""
+
 END_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
 """A model that begins a new turn has ended its own."""
 
@@ -65,6 +68,7 @@ class LocalLlm:
         self._tokenizer = tokenizer
         self._context = min(context, MAX_CONTEXT)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="llm")
+        self._limit = workers + MAX_WAITING
         self._marks = frozenset(token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special)
         self._answers: set[_Answer] = set()
 
@@ -89,6 +93,8 @@ class LocalLlm:
 
     async def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
         """Yield text as it is generated, then one `Finished`. Leaving early stops the thread at its next token."""
+        if len(self._answers) >= self._limit:
+            raise EngineError("overloaded", "The language model has too many answers to give; try again in a moment.")
         loop = asyncio.get_running_loop()
         answer = _Answer(loop, self._marks)
         self._answers.add(answer)

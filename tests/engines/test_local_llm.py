@@ -13,7 +13,7 @@ import pytest
 from realtime import config
 from realtime.engines import local_llm, models
 from realtime.engines.chatml import HISTORY_TOKENS
-from realtime.engines.local_llm import END_TOKENS, MAX_ANSWER, MAX_CONTEXT, TEMPERATURE, LocalLlm, TokenText
+from realtime.engines.local_llm import END_TOKENS, MAX_ANSWER, MAX_CONTEXT, MAX_WAITING, TEMPERATURE, LocalLlm, TokenText
 from realtime.engines.smollm import convert
 from realtime.errors import EngineError
 from realtime.ports import Finished, LlmEvent, LlmRequest, TextDelta
@@ -231,6 +231,20 @@ async def test_answers_beyond_the_workers_wait_and_come_in_order(make: Make) -> 
     generator.gate.release(6)
     await asyncio.wait_for(asyncio.gather(*tasks), SECONDS)
     assert ended == ["x", "y", "z"]
+
+
+async def test_answers_beyond_the_queue_are_refused(make: Make) -> None:
+    generator = Generator(["a", "<|im_end|>"])
+    generator.gate = threading.Semaphore(0)
+    llm = make(generator)
+    tasks = [asyncio.create_task(collect(llm.stream(request()))) for _ in range(1 + MAX_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(EngineError) as refused:
+        await collect(llm.stream(request()))
+    assert refused.value.code == "overloaded"
+    generator.gate.release(1000)
+    assert {text for text, _ in await asyncio.wait_for(asyncio.gather(*tasks), SECONDS)} == {"a"}
+    assert (await collect(llm.stream(request())))[0] == "a"
 
 
 async def test_as_many_answers_run_at_once_as_there_are_workers(make: Make) -> None:
