@@ -6,6 +6,7 @@ import asyncio
 from base64 import b64decode
 from collections.abc import AsyncIterator
 
+import numpy as np
 import pytest
 
 from realtime.engines.scripted import SENTENCE
@@ -13,7 +14,8 @@ from tests.e2e.conftest import Start
 from tests.e2e.orders import OPENING, SPOKEN_END, SPOKEN_TURN, WRITTEN_END, outline
 from tests.rigs.chat_endpoint import DEFAULT_TOKENS, ChatEndpoint, answer
 from tests.rigs.daemon import SCRIPTED_EARS
-from tests.rigs.sounds import WIRE_RATE, silence, tone
+from tests.rigs.recordings import spread
+from tests.rigs.sounds import WIRE_RATE, silence, tone, voice
 from tests.rigs.wire_client import WireClient, words
 
 BEGINNING = "Once upon a time there was a fox. "
@@ -68,6 +70,20 @@ async def test_speech_ends_the_answer_with_every_closing_in_order(client: WireCl
     assert item["content"] == [{"type": "output_audio", "transcript": BEGINNING}]
     started = outline(client.received).index("response.created")
     assert outline(client.received)[started:] == [*OPENING, "input_audio_buffer.speech_started", *SPOKEN_END]
+
+
+async def test_a_human_voice_ends_it_and_is_answered(start: Start, endpoint: ChatEndpoint, gate: asyncio.Event) -> None:
+    daemon = start("--stt", "scripted", "--tts", "scripted", OPENAI_BASE_URL=endpoint.base_url)
+    async with WireClient(daemon.url()) as client:
+        item_id = await begin_story(client)
+        await client.speak(np.concatenate([voice(spread(1)[0].audio), silence(1.0)]))
+        response = await client.response()
+        assert response["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
+        await truncate(client, item_id, PLAYED_MS)
+        await client.wait_for("conversation.item.truncated")
+        while response["status"] == "cancelled":  # a speaker who pauses interrupts the answer to what came before
+            response = await client.response()
+        assert words(response) == "".join(DEFAULT_TOKENS)
 
 
 async def test_a_written_answer_is_ended_too(client: WireClient, gate: asyncio.Event) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from realtime.media.pcm import to_float
 from realtime.media.resample import resample
 from realtime.ports import Float32, Int16
 from tests.rigs.recordings import RATE
@@ -29,8 +28,3 @@ def tone(seconds: float) -> Int16:
 def voice(recording: Float32) -> Int16:
     """A recording (`Recording.audio`) at the rate of the wire."""
     return (np.clip(resample(recording, RATE, WIRE_RATE), -1, 1) * 32767).astype(np.int16)
-
-
-def level(sound: Int16) -> float:
-    """Root mean square, full scale 1."""
-    return float(np.sqrt(np.mean(to_float(sound) ** 2))) if len(sound) else 0.0

@@ -179,7 +179,7 @@ class Engines:
                 return (inputs.ClauseSpoken(id, clause) if dice < 0.97 else inputs.ResponseBroke(id, OOPS)), True
             case Transcribe(item_id=id, content_index=index):
                 text = self._dice.choice(["", "Hello.", "What is this?"])
-                return (inputs.SpeechTranscribed(id, index, text, 0.5) if dice < 0.9 else inputs.TranscriptionBroke(id, index, OOPS)), True
+                return (inputs.SpeechTranscribed(id, index, text, 0.5) if dice < 0.75 else inputs.TranscriptionBroke(id, index, OOPS)), True
             case Detect(epoch=epoch):
                 return (self._scored(job) if dice < 0.98 else inputs.DetectionFailed(epoch, OOPS)), True
 
