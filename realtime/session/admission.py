@@ -9,7 +9,7 @@ from realtime.session.conversation import Entry
 from realtime.session.ids import Ids
 from realtime.session.sound import Sound
 from realtime.session.updates import Abilities
-from realtime.wire.items import InputAudio, InputImage, Item, Message, OutputAudio, Part, canonical
+from realtime.wire.items import FunctionCall, InputAudio, InputImage, Item, Message, OutputAudio, Part, canonical
 from realtime.wire.settings import AudioFormat, sample_width
 
 
@@ -29,6 +29,8 @@ def admit(item: Item, param: str, *, format: AudioFormat, abilities: Abilities, 
             entry.sounds[index], part.audio = Sound(format, part.audio), UNSET
     if item.id is UNSET:
         item.id = ids.new("item")
+    if isinstance(item, FunctionCall) and item.call_id is UNSET:
+        item.call_id = ids.new("call")
     return entry
 
 

@@ -9,7 +9,7 @@ class Ids(Protocol):
     """A source of ids, unique within the session at least."""
 
     def new(self, kind: str) -> str:
-        """An id such as `item_...`; `kind` is `event`, `item`, `resp`, `conv` or `sess`."""
+        """An id such as `item_...`; `kind` is `event`, `item`, `call`, `resp`, `conv` or `sess`."""
         ...
 
 

@@ -45,6 +45,12 @@ def test_an_item_keeps_its_own_id() -> None:
     assert enter(FunctionCall("f", "{}", id="mine")).id == "mine"
 
 
+def test_a_call_that_a_client_remembers_without_its_id_gets_one() -> None:
+    entry = enter(FunctionCall("f", "{}"))
+    assert isinstance(entry.item, FunctionCall)
+    assert entry.item.call_id == "call_1"
+
+
 @pytest.mark.parametrize("item", [Message("user", [InputText("Hi.")]), FunctionCall("f", "{}"), FunctionCallOutput("call_1", "4")])
 def test_whatever_status_the_client_names_it_is_completed(item: Item) -> None:
     item.status = "in_progress"
