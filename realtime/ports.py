@@ -15,6 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from realtime.wire.items import Item
+from realtime.wire.settings import FunctionTool, ToolChoice
 
 Float32 = NDArray[np.float32]
 """Mono audio, shape `[samples]`, full scale +-1."""
@@ -40,6 +41,10 @@ class LlmRequest(Struct, frozen=True, kw_only=True):
     """None for no limit of ours."""
     temperature: float | None = None
     """None for the model's own default."""
+    tools: tuple[FunctionTool, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool | None = None
+    """None where nobody said."""
 
 
 class TokenUsage(Struct, frozen=True):
@@ -56,6 +61,23 @@ class TextDelta(Struct, frozen=True):
     text: str
 
 
+class CallBegan(Struct, frozen=True):
+    """The model begins to call a tool."""
+
+    index: int
+    """Of this call among those of the answer, from 0."""
+    name: str
+    call_id: str = ""
+    """Empty where the model gave none."""
+
+
+class ArgumentsDelta(Struct, frozen=True):
+    """A piece of a call's arguments: JSON text, perhaps malformed."""
+
+    index: int
+    text: str
+
+
 class Finished(Struct, frozen=True):
     """The answer is whole; the last event of a stream."""
 
@@ -64,7 +86,7 @@ class Finished(Struct, frozen=True):
     """None when the model did not say."""
 
 
-LlmEvent = TextDelta | Finished
+LlmEvent = TextDelta | CallBegan | ArgumentsDelta | Finished
 
 
 class Llm(Protocol):
@@ -74,7 +96,7 @@ class Llm(Protocol):
     """What `session.model` shows when the client named none."""
 
     def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
-        """Yield text as it is generated, then one `Finished`. Raises `EngineError`."""
+        """Yield text and calls as they are generated, then one `Finished`. Raises `EngineError`."""
         ...
 
     async def close(self) -> None:

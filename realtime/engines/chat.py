@@ -57,6 +57,8 @@ class ChatLlm:
                 for piece in pieces:
                     if text := answer.read(piece):
                         yield TextDelta(text)
+                    for event in answer.called:
+                        yield event
                 if not chunk:
                     break
                 if pieces and answer.begun:

@@ -7,13 +7,17 @@ Reference: OpenAI API, "Create chat completion" and "The chat completion chunk o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from realtime.engines.prompt import ChatMessage, messages
 from realtime.engines.refusals import failed
 from realtime.errors import EngineError
-from realtime.ports import Finished, LlmRequest, TokenUsage
+from realtime.ports import ArgumentsDelta, CallBegan, Finished, LlmRequest, TokenUsage
+from realtime.wire.settings import FunctionChoice, FunctionTool, ToolChoice
 
 _DONE = b"[DONE]"
 
@@ -33,6 +37,21 @@ class Shape(Struct, frozen=True):
     """`max_completion_tokens`: OpenAI's reasoning models know no `max_tokens`; Ollama, vLLM, llama.cpp and Gemini all do."""
 
 
+class Function(Struct, frozen=True):
+    """A function that may be, or must be, called."""
+
+    name: str
+    description: str | UnsetType = UNSET
+    parameters: dict[str, Any] | UnsetType = UNSET
+    strict: bool | UnsetType | None = UNSET
+
+
+class Tool(Struct, frozen=True, tag="function"):
+    """The chat shape of a tool: the function is an object of its own."""
+
+    function: Function
+
+
 class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of the request."""
 
@@ -43,6 +62,9 @@ class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | Tool | None = None
+    parallel_tool_calls: bool | None = None
 
 
 def body(model: str, request: LlmRequest, shape: Shape) -> bytes:
@@ -57,12 +79,39 @@ def body(model: str, request: LlmRequest, shape: Shape) -> bytes:
             max_tokens=None if shape.names_completion else limit,
             max_completion_tokens=limit if shape.names_completion else None,
             temperature=request.temperature,
+            tools=[Tool(_function(tool)) for tool in request.tools] or None,
+            tool_choice=_choice(request.tool_choice) if request.tools else None,
+            parallel_tool_calls=request.parallel_tool_calls if request.tools else None,
         )
     )
 
 
+def _function(tool: FunctionTool) -> Function:
+    return Function(tool.name, tool.description, tool.parameters, tool.strict)
+
+
+def _choice(choice: ToolChoice) -> str | Tool | None:
+    if isinstance(choice, FunctionChoice):
+        return Tool(Function(choice.name))
+    return None if choice == "auto" else choice
+
+
+class _Function(Struct):
+    name: str | None = None
+    arguments: object = None
+    """JSON text in pieces; some servers send the object itself."""
+
+
+class _Call(Struct):
+    index: int | None = None
+    """Missing at Gemini's compatible endpoint."""
+    id: str | None = None
+    function: _Function | None = None
+
+
 class _Delta(Struct):
     content: str | None = None
+    tool_calls: list[_Call] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     """DeepSeek, vLLM, llama.cpp: thoughts, which are never spoken."""
@@ -96,14 +145,56 @@ class _Chunk(Struct):
 _CHUNKS = msgspec.json.Decoder(_Chunk)
 
 
+class Calls:
+    """Tells the calls of one answer apart, which endpoints do in different ways: by index, by id, or by nothing but a new name."""
+
+    def __init__(self) -> None:
+        self._keys: list[tuple[int | None, str]] = []
+        """Index and id of each call, as the endpoint gave them."""
+
+    def read(self, pieces: list[_Call]) -> list[CallBegan | ArgumentsDelta]:
+        return [event for piece in pieces for event in self._piece(piece)]
+
+    def _piece(self, piece: _Call) -> Iterator[CallBegan | ArgumentsDelta]:
+        function = piece.function or _Function()
+        place = self._place(piece, function)
+        if place is None:
+            place = len(self._keys)
+            self._keys.append((piece.index, piece.id or ""))
+            yield CallBegan(place, function.name or "", piece.id or "")
+        if text := _json_text(function.arguments):
+            yield ArgumentsDelta(place, text)
+
+    def _place(self, piece: _Call, function: _Function) -> int | None:
+        """Which call a piece belongs to; None for one that is new."""
+        for place, (index, id) in reversed(list(enumerate(self._keys))):
+            if piece.id and id and piece.id != id:
+                continue  # even with the same index: some count every call of an answer as 0
+            if piece.index is not None and index is not None:
+                if piece.index == index:
+                    return place
+            elif (piece.id and piece.id == id) or not (piece.id or function.name):
+                return place
+        return None
+
+
+def _json_text(arguments: object) -> str:
+    if arguments is None or isinstance(arguments, str):
+        return arguments or ""
+    return msgspec.json.encode(arguments).decode()
+
+
 class Answer:
     """What one answer has said so far. Give each piece to `read`; at the end of the stream `finished` sums up."""
 
-    __slots__ = ("_secret", "_usage", "begun", "done", "reason")
+    __slots__ = ("_calls", "_secret", "_usage", "begun", "called", "done", "reason")
 
     def __init__(self, secret: str = "") -> None:
         self._secret = secret
         self._usage: _Usage | None = None
+        self._calls = Calls()
+        self.called: list[CallBegan | ArgumentsDelta] = []
+        """What the last piece told of tool calls."""
         self.begun = False
         """The model has produced something, be it a thought."""
         self.done = False
@@ -113,6 +204,7 @@ class Answer:
 
     def read(self, data: bytes) -> str:
         """Return the text of one piece of JSON, often empty. Raises `EngineError` for an error object and for what is not JSON."""
+        self.called = []
         if data == _DONE:
             self.done = True
             return ""
@@ -136,8 +228,9 @@ class Answer:
         if delta is None:
             return ""
         text = delta.content or delta.refusal or ""
+        self.called = self._calls.read(delta.tool_calls) if delta.tool_calls else []
         if not self.begun:
-            self.begun = bool(text or delta.reasoning_content or delta.reasoning)
+            self.begun = bool(text or delta.tool_calls or delta.reasoning_content or delta.reasoning)
         return text
 
     def finished(self) -> Finished:

@@ -1,8 +1,8 @@
 """A conversation as the `messages` of a chat-completions request.
 
 Owns what a model is told about each kind of item. Refuses to shorten: what is in the request is in the prompt. Each message depends on its
-own item alone (a run of function calls on that run), so the prompt of a turn starts with the prompt of the turn before it and the prompt
-cache of the endpoint hits.
+own item alone (a run of function calls on that run and its results), so the prompt of a turn starts with the prompt of the turn before it
+and the prompt cache of the endpoint hits.
 
 Reference: OpenAI API, "Create chat completion", parameter `messages`.
 """
@@ -32,6 +32,10 @@ from realtime.wire.items import (
 
 INAUDIBLE = "[inaudible]"
 """Stands for speech that has no transcript, or one without a word: the model can say that it did not understand."""
+
+
+PENDING = "(There is no result yet.)"
+"""Stands for the result of a tool that is still at work while the conversation goes on."""
 
 
 class TextPart(Struct, tag="text", frozen=True):
@@ -102,14 +106,21 @@ ChatMessage = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 def messages(request: LlmRequest) -> list[ChatMessage]:
     """Return the whole prompt, ready to be encoded."""
     prompt: list[ChatMessage] = [SystemMessage(request.instructions)] if request.instructions else []
+    outputs = {item.call_id: item.output for item in request.items if isinstance(item, FunctionCallOutput)}
     for are_calls, items in groupby(request.items, lambda item: isinstance(item, FunctionCall)):
         run = list(items)
-        prompt += [_calls(run)] if are_calls else filter(None, map(_message, run))
+        prompt += _calls(run, outputs) if are_calls else _others(run)
     return prompt
 
 
-def _calls(run: list[Item]) -> AssistantMessage:
-    return AssistantMessage(tool_calls=[_tool_call(item) for item in run if isinstance(item, FunctionCall)])
+def _calls(run: list[Item], outputs: dict[str, str]) -> list[ChatMessage]:
+    """The calls, and at once the result of each: endpoints refuse a call whose result comes later, or never."""
+    calls = [_tool_call(item) for item in run if isinstance(item, FunctionCall)]
+    return [AssistantMessage(tool_calls=calls), *(ToolMessage(call.id, outputs.get(call.id, PENDING)) for call in calls)]
+
+
+def _others(items: list[Item]) -> list[ChatMessage]:
+    return [_said(item) for item in items if isinstance(item, Message) and _says(item)]
 
 
 def _tool_call(call: FunctionCall) -> ToolCall:
@@ -118,29 +129,19 @@ def _tool_call(call: FunctionCall) -> ToolCall:
     return ToolCall(call.call_id, CalledFunction(call.name, call.arguments))
 
 
-def _message(item: Item) -> ChatMessage | None:
-    """None for an item that says nothing to a model."""
-    match item:
-        case Message():
-            return _said(item)
-        case FunctionCallOutput(call_id=call_id, output=output):
-            return ToolMessage(call_id, output)
-        case FunctionCall():
-            raise AssertionError("function calls come in runs")
-        case _:
-            assert_never(item)
+def _says(message: Message) -> bool:
+    """A response that was interrupted before its first word says nothing; endpoints refuse an assistant message without content."""
+    return message.role != "assistant" or bool(_words(message.content))
 
 
-def _said(message: Message) -> ChatMessage | None:
+def _said(message: Message) -> ChatMessage:
     match message.role:
         case "system":
             return SystemMessage(_words(message.content))
         case "user":
             return UserMessage(_shown(message.content))
         case "assistant":
-            # A response that was interrupted before its first word; endpoints refuse an assistant message without content.
-            text = _words(message.content)
-            return AssistantMessage(text) if text else None
+            return AssistantMessage(_words(message.content))
         case _:
             assert_never(message.role)
 

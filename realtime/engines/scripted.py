@@ -17,7 +17,20 @@ from typing import TypeVar, assert_never
 import numpy as np
 
 from realtime.errors import EngineError
-from realtime.ports import EAR_RATE, VAD_WINDOW, Finished, Float32, Int16, LlmEvent, LlmRequest, TextDelta, TokenUsage, Transcript
+from realtime.ports import (
+    EAR_RATE,
+    VAD_WINDOW,
+    ArgumentsDelta,
+    CallBegan,
+    Finished,
+    Float32,
+    Int16,
+    LlmEvent,
+    LlmRequest,
+    TextDelta,
+    TokenUsage,
+    Transcript,
+)
 from realtime.wire.items import (
     Audio,
     FunctionCall,
@@ -36,8 +49,8 @@ from realtime.wire.items import (
 Gate = Callable[[], Awaitable[object]]
 """Awaited where it stands, e.g. the `wait` of an `asyncio.Event`."""
 
-Step = str | float | Gate | EngineError | Finished
-"""Of an answer: a piece of text, a pause in seconds, a gate, a failure, or another end than `stop`."""
+Step = str | float | Gate | EngineError | CallBegan | ArgumentsDelta | Finished
+"""Of an answer: a piece of text, a pause in seconds, a gate, a failure, part of a tool call, or another end than `stop`."""
 
 Answer = str | EngineError | Sequence[Step]
 """A `str` is streamed word by word, an `EngineError` is raised, steps are followed one by one."""
@@ -151,6 +164,8 @@ class ScriptedLlm:
                 case Finished():
                     yield step
                     return
+                case CallBegan() | ArgumentsDelta():
+                    yield step
                 case str():
                     await _pause(self._token_delay)
                     pieces += 1

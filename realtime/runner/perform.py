@@ -14,7 +14,7 @@ from typing import TypeVar, assert_never
 from msgspec import Struct
 
 from realtime.errors import EngineError
-from realtime.ports import Llm, Stt, TextDelta, Tts, Vad
+from realtime.ports import ArgumentsDelta, CallBegan, Finished, Llm, Stt, TextDelta, Tts, Vad
 from realtime.runner.listening import Listening
 from realtime.runner.outbox import Outbox
 from realtime.runner.sounds import Mouth, heard
@@ -100,10 +100,15 @@ class Performer:
     async def _generate(self, effect: Generate) -> None:
         id, post = effect.response_id, self._post
         async for event in self._engines.llm.stream(effect.request):
-            if isinstance(event, TextDelta):
-                post(inputs.TextGenerated(id, event.text))
-            else:
-                post(inputs.GenerationFinished(id, event.reason, event.usage))
+            match event:
+                case TextDelta(text=text):
+                    post(inputs.TextGenerated(id, text))
+                case CallBegan(index=index, name=name, call_id=call_id):
+                    post(inputs.CallGenerated(id, index, name, call_id))
+                case ArgumentsDelta(index=index, text=text):
+                    post(inputs.ArgumentsGenerated(id, index, text))
+                case Finished(reason=reason, usage=usage):
+                    post(inputs.GenerationFinished(id, reason, usage))
 
     async def _speak(self, effect: Speak) -> None:
         tts = self._engines.tts

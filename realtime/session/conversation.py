@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.session.sound import Sound
-from realtime.wire.items import InputAudio, Item, Message, OutputAudio
+from realtime.wire.items import FunctionCall, InputAudio, Item, Message, OutputAudio
 
 ROOT = "root"
 """`previous_item_id` that means the beginning."""
@@ -48,6 +48,10 @@ def snapshot(item: Item) -> Item:
     return replace(item, content=[replace(part) for part in item.content]) if isinstance(item, Message) else replace(item)
 
 
+def _is_said(item: Item) -> bool:
+    return item.status == "completed" or (item.status == "incomplete" and not isinstance(item, FunctionCall))
+
+
 class Conversation:
     """Items in order, found by id."""
 
@@ -71,8 +75,8 @@ class Conversation:
         return self._entries.get(item_id)
 
     def items(self) -> tuple[Item, ...]:
-        """What has been said, oldest first: an item that is still being written is not part of it."""
-        return tuple(snapshot(entry.item) for entry in self if entry.item.status != "in_progress")
+        """What has been said, oldest first: what is still being written is not part of it, nor is a call that was cut."""
+        return tuple(snapshot(entry.item) for entry in self if _is_said(entry.item))
 
     def place(self, previous_item_id: str | None) -> int:
         """The index after `previous_item_id`. Raises `ClientError` for one that is not here."""
@@ -95,9 +99,15 @@ class Conversation:
         self._order.insert(index, entry.id)
         return self._order[index - 1] if index else None
 
-    def finish(self, item_id: str, item: Item, sounds: dict[int, Sound]) -> None:
-        """An item that was being written is whole."""
-        self._entries[item_id] = Entry(snapshot(item), sounds)
+    def finish(self, item: Item, sounds: dict[int, Sound]) -> str | None:
+        """An item that was being written is whole; returns the id of the one before it."""
+        entry = Entry(snapshot(item), sounds)
+        self._entries[entry.id] = entry
+        return self.previous_id(entry.id)
+
+    def calls(self, call_id: str) -> bool:
+        """Has the model called a tool under that id?"""
+        return any(isinstance(entry.item, FunctionCall) and entry.item.call_id == call_id for entry in self)
 
     def previous_id(self, item_id: str) -> str | None:
         """The id of the item before that one."""

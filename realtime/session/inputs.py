@@ -72,6 +72,25 @@ class TextGenerated(Struct, frozen=True, tag=True):
     text: str
 
 
+class CallGenerated(Struct, frozen=True, tag=True):
+    """A `Generate` begins to call a tool."""
+
+    response_id: str
+    index: int
+    """Of the call among those of the answer, from 0."""
+    name: str
+    call_id: str
+    """Empty where the model gave none."""
+
+
+class ArgumentsGenerated(Struct, frozen=True, tag=True):
+    """More of a call's arguments."""
+
+    response_id: str
+    index: int
+    text: str
+
+
 class GenerationFinished(Struct, frozen=True, tag=True):
     """A `Generate` is whole."""
 
@@ -108,6 +127,8 @@ Outcome = (
     | ClauseSounded
     | SpeechScored
     | ClauseSpoken
+    | CallGenerated
+    | ArgumentsGenerated
     | GenerationFinished
     | ResponseBroke
     | SpeechTranscribed

@@ -17,6 +17,8 @@ from realtime.session.ear import Ear, TurnBegan, TurnEnded
 from realtime.session.effects import Close, Effect, Effects
 from realtime.session.ids import Ids
 from realtime.session.inputs import (
+    ArgumentsGenerated,
+    CallGenerated,
     ClauseSounded,
     ClauseSpoken,
     DetectionFailed,
@@ -38,7 +40,7 @@ from realtime.session.sound import Sound
 from realtime.session.transcripts import Transcripts
 from realtime.session.updates import Abilities, terms, updated
 from realtime.wire import client, server
-from realtime.wire.items import InputAudio, Item, ItemReference, Message, OutputAudio
+from realtime.wire.items import FunctionCallOutput, InputAudio, Item, ItemReference, Message, OutputAudio
 from realtime.wire.settings import Settings
 
 GOING_AWAY = 1001
@@ -78,7 +80,7 @@ class Session:
         match input:
             case TextGenerated() | ClauseSounded() | SpeechScored() | ClauseSpoken() | GenerationFinished():
                 self._come_out(input)
-            case ResponseBroke() | SpeechTranscribed() | TranscriptionBroke() | DetectionFailed():
+            case CallGenerated() | ArgumentsGenerated() | ResponseBroke() | SpeechTranscribed() | TranscriptionBroke() | DetectionFailed():
                 self._come_out(input)
             case Opened():
                 self._open(now)
@@ -251,6 +253,9 @@ class Session:
             raise ClientError(
                 "item_create_duplicate_item_id", f"Error adding item: an item with id '{entry.id}' already exists.", param="item.id"
             )
+        if isinstance(entry.item, FunctionCallOutput) and not self.conversation.calls(entry.item.call_id):
+            message = f"Error adding item: no tool has been called with the call_id '{entry.item.call_id}'."
+            raise ClientError("invalid_value", message, param="item.call_id")
         self._add(entry, index, event.event_id)
         self._transcribe(entry)
 
@@ -296,7 +301,7 @@ class Session:
     def _stop_writing(self, item_id: str) -> None:
         """Who cuts or removes what is being said wants it to end."""
         active = self._active()
-        if active is not None and active.message_id == item_id:
+        if active is not None and active.writes(item_id):
             self._finish(active, "client_cancelled")
 
     # Transcripts
@@ -400,7 +405,15 @@ class Session:
     def _come_out(self, outcome: Outcome) -> None:
         """Let an outcome reach what it serves. What it serves may be gone: this is the one place where late results are dropped."""
         match outcome:
-            case TextGenerated() | ClauseSounded() | ClauseSpoken() | GenerationFinished() | ResponseBroke():
+            case (
+                TextGenerated()
+                | ClauseSounded()
+                | ClauseSpoken()
+                | CallGenerated()
+                | ArgumentsGenerated()
+                | GenerationFinished()
+                | ResponseBroke()
+            ):
                 response = self._responses.get(outcome.response_id)
                 if response is not None:
                     self._progress(response, outcome)
@@ -432,7 +445,7 @@ class Session:
     def _progress(
         self,
         response: Response,
-        outcome: TextGenerated | GenerationFinished | ClauseSounded | ClauseSpoken | ResponseBroke,
+        outcome: TextGenerated | ClauseSounded | ClauseSpoken | CallGenerated | ArgumentsGenerated | GenerationFinished | ResponseBroke,
     ) -> None:
         match outcome:
             case TextGenerated(text=text):
@@ -441,6 +454,12 @@ class Session:
             case ClauseSounded(clause=clause, audio=audio):
                 self._spoken = True
                 response.add_sound(clause, audio)
+                return
+            case CallGenerated(index=index, name=name, call_id=call_id):
+                response.begin_call(index, name, call_id)
+                return
+            case ArgumentsGenerated(index=index, text=text):
+                response.add_arguments(index, text)
                 return
             case ClauseSpoken(clause=clause):
                 response.end_clause(clause)

@@ -10,23 +10,26 @@ it closes. It keeps the terms that it started with: a later `session.update` is 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
 from realtime.ports import LlmRequest, TokenUsage
 from realtime.session.clauses import ClauseCutter
-from realtime.session.conversation import Conversation, Entry
+from realtime.session.conversation import Conversation, Entry, snapshot
 from realtime.session.effects import Abandon, Effects, Generate, Speak
 from realtime.session.ids import Ids
 from realtime.session.sound import Sound
 from realtime.session.usage import usage
 from realtime.wire import server
-from realtime.wire.items import Item, Message, OutputAudio, OutputText
-from realtime.wire.settings import AudioFormat, MaxTokens, Modality
+from realtime.wire.items import FunctionCall, Item, Message, OutputAudio, OutputText
+from realtime.wire.settings import AudioFormat, FunctionTool, MaxTokens, Modality, ToolChoice
 
-INDEX = 0
-"""The one output item of a response, and its one content part."""
+PART = 0
+"""Index of the one content part of a message."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -40,6 +43,9 @@ class Terms(Struct, frozen=True, kw_only=True):
     voice: str
     speed: float
     format: AudioFormat
+    tools: tuple[FunctionTool, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool | UnsetType = UNSET
     metadata: dict[str, str] | None = None
     answers: str | None = None
     """The id of the `response.create`."""
@@ -51,14 +57,30 @@ class Waiting(Struct):
     item_ids: set[str]
 
 
+class Call(Struct):
+    """A call of a tool that is being written."""
+
+    id: str
+    output_index: int
+    call_id: str
+    name: str
+    arguments: list[str]
+
+
 class Generating(Struct, kw_only=True):
     """The model answers."""
 
     request: LlmRequest
+    opened: int = 0
+    """Output items so far."""
     text: list[str]
     """What it has said so far."""
     message: str | None = None
-    """Id of the output item, once there is text."""
+    """Id of the message, once there is text."""
+    message_index: int = 0
+    """Its output index."""
+    calls: dict[int, Call]
+    """By their index among the calls."""
     sound: Sound
     cutter: ClauseCutter
     clauses: deque[str]
@@ -101,10 +123,10 @@ class Response:
         """Is it the conversation's own?"""
         return self._conversation is not None
 
-    @property
-    def message_id(self) -> str | None:
-        """Of the item that is being written."""
-        return self._state.message if isinstance(self._state, Generating) else None
+    def writes(self, item_id: str) -> bool:
+        """Is that item being written?"""
+        run = self._state
+        return isinstance(run, Generating) and (item_id == run.message or any(item_id == call.id for call in run.calls.values()))
 
     # What happens to it
 
@@ -130,8 +152,11 @@ class Response:
             items=items,
             max_output_tokens=None if terms.max_output_tokens == "inf" else terms.max_output_tokens,
             temperature=None if terms.temperature is UNSET else terms.temperature,
+            tools=terms.tools,
+            tool_choice=terms.tool_choice,
+            parallel_tool_calls=None if terms.parallel_tool_calls is UNSET else terms.parallel_tool_calls,
         )
-        self._state = Generating(request=request, text=[], sound=Sound(terms.format), cutter=ClauseCutter(), clauses=deque())
+        self._state = Generating(request=request, text=[], calls={}, sound=Sound(terms.format), cutter=ClauseCutter(), clauses=deque())
         self._effects.add(Generate(self.id, request))
 
     def add_text(self, text: str) -> None:
@@ -140,16 +165,34 @@ class Response:
         run.text.append(text)
         if self.terms.modality == "text":
             delta: server.ServerEvent = server.ResponseOutputTextDelta(
-                response_id=self.id, item_id=message, output_index=INDEX, content_index=INDEX, delta=text
+                response_id=self.id, item_id=message, output_index=run.message_index, content_index=PART, delta=text
             )
             self._send(delta)
             return
         delta = server.ResponseOutputAudioTranscriptDelta(
-            response_id=self.id, item_id=message, output_index=INDEX, content_index=INDEX, delta=text
+            response_id=self.id, item_id=message, output_index=run.message_index, content_index=PART, delta=text
         )
         self._send(delta)
         run.clauses.extend(run.cutter.push(text))
         self._speak_next(run)
+
+    def begin_call(self, index: int, name: str, call_id: str) -> None:
+        run = self._running()
+        if index in run.calls:
+            return
+        call = Call(self._ids.new("item"), run.opened, call_id or self._ids.new("call"), name, [])
+        run.opened += 1
+        run.calls[index] = call
+        self._announce(call.output_index, _call(call, "in_progress"))
+
+    def add_arguments(self, index: int, text: str) -> None:
+        call = self._running().calls[index]
+        call.arguments.append(text)
+        self._send(
+            server.ResponseFunctionCallArgumentsDelta(
+                response_id=self.id, item_id=call.id, output_index=call.output_index, call_id=call.call_id, delta=text
+            )
+        )
 
     def end_text(self, reason: Literal["stop", "length", "content_filter"], counted: TokenUsage | None) -> None:
         run = self._running()
@@ -165,7 +208,7 @@ class Response:
             return
         run.sound.add(audio)
         delta = server.ResponseOutputAudioDelta(
-            response_id=self.id, item_id=run.message, output_index=INDEX, content_index=INDEX, delta=audio
+            response_id=self.id, item_id=run.message, output_index=run.message_index, content_index=PART, delta=audio
         )
         self._send(delta)
 
@@ -220,39 +263,72 @@ class Response:
             self._end("incomplete", server.StatusDetails(type="incomplete", reason=reason))
 
     def _open(self, run: Generating) -> str:
-        """Open the output item and its part (PROTOCOL 5.2)."""
+        """Open the message and its part (PROTOCOL 5.2)."""
         run.message = message = self._ids.new("item")
-        self._send(server.ResponseOutputItemAdded(response_id=self.id, output_index=INDEX, item=_message(message, "in_progress")))
-        if self._conversation is not None:
-            entry = Entry(_message(message, "in_progress"))
-            previous = self._conversation.insert(entry)
-            self._send(server.ConversationItemAdded(previous_item_id=previous, item=_message(message, "in_progress")))
+        run.message_index, run.opened = run.opened, run.opened + 1
+        self._announce(run.message_index, _message(message, "in_progress"))
         self._send(
             server.ResponseContentPartAdded(
-                response_id=self.id, item_id=message, output_index=INDEX, content_index=INDEX, part=self._part("")
+                response_id=self.id, item_id=message, output_index=run.message_index, content_index=PART, part=self._part("")
             )
         )
         return message
 
+    def _announce(self, output_index: int, item: Item) -> None:
+        """An output item begins."""
+        self._send(server.ResponseOutputItemAdded(response_id=self.id, output_index=output_index, item=item))
+        if self._conversation is not None:
+            previous = self._conversation.insert(Entry(snapshot(item)))
+            self._send(server.ConversationItemAdded(previous_item_id=previous, item=item))
+
     def _part(self, text: str) -> server.ContentPart:
         return server.TextPart(text) if self.terms.modality == "text" else server.AudioPart(text)
 
-    def _close(self, run: Generating, message: str, status: Literal["completed", "incomplete"]) -> None:
-        """Close what `_open` opened (PROTOCOL 5.2, 5.4, 5.7)."""
+    def _close(self, run: Generating, status: Literal["completed", "incomplete"]) -> None:
+        """Close whatever is open, in the order in which it was opened."""
+        places: list[tuple[int, Callable[[], None]]] = []
+        if run.message is not None:
+            message = run.message
+            places.append((run.message_index, lambda: self._close_message(run, message, status)))
+        places += [(call.output_index, partial(self._close_call, call, status)) for call in run.calls.values()]
+        for _, close in sorted(places, key=itemgetter(0)):
+            close()
+
+    def _close_message(self, run: Generating, message: str, status: Literal["completed", "incomplete"]) -> None:
+        """PROTOCOL 5.2, 5.4, 5.7."""
         text = "".join(run.text)
-        place: dict[str, Any] = {"response_id": self.id, "item_id": message, "output_index": INDEX, "content_index": INDEX}
+        place: dict[str, Any] = {"response_id": self.id, "item_id": message, "output_index": run.message_index, "content_index": PART}
         if self.terms.modality == "text":
             self._send(server.ResponseOutputTextDone(text=text, **place))
         else:
             self._send(server.ResponseOutputAudioDone(**place))
             self._send(server.ResponseOutputAudioTranscriptDone(transcript=text, **place))
         self._send(server.ResponseContentPartDone(part=self._part(text), **place))
-        item = _message(message, status, OutputText(text) if self.terms.modality == "text" else OutputAudio(text))
+        content = OutputText(text) if self.terms.modality == "text" else OutputAudio(text)
+        sounds = {PART: run.sound} if self.terms.modality == "audio" else {}
+        self._finish_item(run.message_index, _message(message, status, content), sounds)
+
+    def _close_call(self, call: Call, status: Literal["completed", "incomplete"]) -> None:
+        """PROTOCOL 5.6. The arguments of a call that was cut are not called done: Pipecat would call the tool with half of them."""
+        if status == "completed":
+            self._send(
+                server.ResponseFunctionCallArgumentsDone(
+                    response_id=self.id,
+                    item_id=call.id,
+                    output_index=call.output_index,
+                    call_id=call.call_id,
+                    name=call.name,
+                    arguments=_arguments(call),
+                )
+            )
+        self._finish_item(call.output_index, _call(call, status), {})
+
+    def _finish_item(self, output_index: int, item: Item, sounds: dict[int, Sound]) -> None:
         if self._conversation is not None:
-            self._conversation.finish(message, item, {INDEX: run.sound} if self.terms.modality == "audio" else {})
-            self._send(server.ConversationItemDone(previous_item_id=self._conversation.previous_id(message), item=item))
-        self._send(server.ResponseOutputItemDone(response_id=self.id, output_index=INDEX, item=item))
-        self._output = [item]
+            previous = self._conversation.finish(item, sounds)
+            self._send(server.ConversationItemDone(previous_item_id=previous, item=item))
+        self._send(server.ResponseOutputItemDone(response_id=self.id, output_index=output_index, item=item))
+        self._output.append(item)
 
     def _end(self, status: Literal["completed", "cancelled", "incomplete", "failed"], details: server.StatusDetails | None) -> None:
         state, self._state = self._state, Ended()
@@ -260,10 +336,9 @@ class Response:
         if isinstance(state, Generating):
             if status in ("cancelled", "failed"):
                 self._effects.add(Abandon(self.id))
-            if state.message is not None:
-                self._close(state, state.message, "completed" if status == "completed" else "incomplete")
-            if status != "failed" or state.message is not None:
-                cost = usage(state.request, "".join(state.text), state.usage)
+            self._close(state, "completed" if status == "completed" else "incomplete")
+            if status != "failed" or state.opened:
+                cost = usage(state.request, "".join(_written(state)), state.usage)
         done = server.ResponseDone(response=self._snapshot(status, details, cost))
         self._send(done, self.terms.answers)
         self._send(server.RateLimitsUpdated(rate_limits=[]))
@@ -285,6 +360,20 @@ class Response:
             metadata=terms.metadata,
             temperature=terms.temperature,
         )
+
+
+def _written(run: Generating) -> list[str]:
+    """All that the model wrote."""
+    return run.text + [text for call in run.calls.values() for text in call.arguments]
+
+
+def _call(call: Call, status: Literal["in_progress", "completed", "incomplete"]) -> FunctionCall:
+    return FunctionCall(call.name, _arguments(call) if status == "completed" else "".join(call.arguments), call.call_id, call.id, status)
+
+
+def _arguments(call: Call) -> str:
+    """As the model wrote them; where it wrote none, the empty object, for nothing is not JSON."""
+    return "".join(call.arguments) or "{}"
 
 
 def _message(id: str, status: Literal["in_progress", "completed", "incomplete"], *content: OutputText | OutputAudio) -> Message:

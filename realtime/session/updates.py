@@ -64,6 +64,9 @@ def terms(settings: Settings, params: ResponseParams, abilities: Abilities, answ
         voice=voice.id if isinstance(voice, CustomVoice) else _given(voice, spoken.voice),
         speed=spoken.speed,
         format=_given(format, spoken.format),
+        tools=_given(params.tools, settings.tools),
+        tool_choice=_given(params.tool_choice, settings.tool_choice),
+        parallel_tool_calls=_given(params.parallel_tool_calls, settings.parallel_tool_calls),
         metadata=params.metadata,
         answers=answers,
     )

@@ -13,7 +13,7 @@ import pytest
 from realtime.engines import chat
 from realtime.engines.chat import ChatLlm, Timeouts
 from realtime.errors import EngineError
-from realtime.ports import Finished, Llm, LlmEvent, LlmRequest, TextDelta, TokenUsage
+from realtime.ports import ArgumentsDelta, CallBegan, Finished, Llm, LlmEvent, LlmRequest, TextDelta, TokenUsage
 from realtime.wire.items import InputText, Message
 from tests.rigs.chat_endpoint import (
     DEFAULT_TOKENS,
@@ -346,3 +346,13 @@ async def test_a_slow_listener_is_not_the_endpoints_fault(stub: ChatEndpoint) ->
         gate.set()
         assert await anext(stream) == TextDelta("b")
     await llm.close()
+
+
+async def test_tool_calls_are_events_among_the_text(stub: ChatEndpoint, llm: ChatLlm) -> None:
+    begin = chunk({"tool_calls": [{"index": 0, "id": "call_1", "function": {"name": "f", "arguments": ""}}]})
+    go_on = chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]})
+    stub.script(answer("Wait.", begin, go_on, finish_reason="tool_calls"))
+    *parts, finished = await events(llm)
+    assert parts == [TextDelta("Wait."), CallBegan(0, "f", "call_1"), ArgumentsDelta(0, "{}")]
+    assert isinstance(finished, Finished)
+    assert finished.reason == "stop"

@@ -9,8 +9,9 @@ import pytest
 
 from realtime.engines.completions import Answer, Shape, body
 from realtime.errors import EngineError
-from realtime.ports import Finished, LlmRequest, TokenUsage
+from realtime.ports import CallBegan, Finished, LlmRequest, TokenUsage
 from realtime.wire.items import InputText, Message
+from realtime.wire.settings import FunctionChoice, FunctionTool, ToolChoice
 
 
 def posted(shape: Shape | None = None, **wanted: Any) -> Any:
@@ -159,3 +160,112 @@ def test_what_is_no_completion_is_an_error(data: bytes) -> None:
     with pytest.raises(EngineError) as caught:
         Answer().read(data)
     assert caught.value.code == "server_error"
+
+
+WEATHER = FunctionTool("weather", "Tells the weather.", {"type": "object"})
+
+
+def test_tools_go_in_the_shape_of_chat_completions() -> None:
+    wire = posted(tools=(WEATHER, FunctionTool("time")))
+    assert wire["tools"] == [
+        {"type": "function", "function": {"name": "weather", "description": "Tells the weather.", "parameters": {"type": "object"}}},
+        {"type": "function", "function": {"name": "time"}},
+    ]
+    assert "tool_choice" not in wire
+    assert "parallel_tool_calls" not in wire
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        ("auto", None),
+        ("none", "none"),
+        ("required", "required"),
+        (FunctionChoice("weather"), {"type": "function", "function": {"name": "weather"}}),
+    ],
+)
+def test_every_choice_of_tool_has_its_shape(choice: ToolChoice, sent: object) -> None:
+    assert posted(tools=(WEATHER,), tool_choice=choice).get("tool_choice") == sent
+
+
+def test_whether_calls_may_be_parallel_goes_only_with_tools() -> None:
+    assert posted(tools=(WEATHER,), parallel_tool_calls=False)["parallel_tool_calls"] is False
+    bare = posted(tool_choice="required", parallel_tool_calls=False)
+    assert bare.keys().isdisjoint({"tools", "tool_choice", "parallel_tool_calls"})
+
+
+def calls(*pieces: dict[str, Any]) -> bytes:
+    return delta(tool_calls=list(pieces))
+
+
+def piece(name: str | None = None, arguments: object = None, **more: Any) -> dict[str, Any]:
+    return {"function": {"name": name, "arguments": arguments}, **more}
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param(
+            [
+                calls(piece("f", "", index=0, id="a", type="function")),
+                calls(piece(None, '{"x"', index=0)),
+                calls(piece(None, ":1}", index=0)),
+                calls(piece("g", "", index=1, id="b")),
+                calls(piece(None, "{}", index=1)),
+            ],
+            id="openai: in pieces, by index",
+        ),
+        pytest.param(
+            [calls(piece("f", '{"x"', index=0, id="a"), piece("g", "{}", index=1, id="b")), calls(piece(None, ":1}", index=0))],
+            id="vllm: several in one chunk, interleaved",
+        ),
+        pytest.param([calls(piece("f", '{"x":1}', id="a")), calls(piece("g", "{}", id="b"))], id="gemini: whole, without an index"),
+        pytest.param([calls(piece("f", '{"x":1}', index=0, id="a"), piece("g", "{}", index=0, id="b"))], id="ollama: all with index 0"),
+        pytest.param(
+            [calls(piece("f", '{"x"', id="a")), calls(piece("f", ":1}", id="a")), calls(piece("g", "{}", id="b"))],
+            id="by id alone, in pieces",
+        ),
+    ],
+)
+def test_calls_are_told_apart_however_they_are_streamed(chunks: list[bytes]) -> None:
+    assert made(chunks) == ([("f", "a", '{"x":1}'), ("g", "b", "{}")], "")
+
+
+def made(chunks: list[bytes]) -> tuple[list[tuple[str, str, str]], str]:
+    """Name, id and arguments of each call, and the text."""
+    answer, text, found = Answer(), "", list[list[str]]()
+    for each in chunks:
+        text += answer.read(each)
+        for event in answer.called:
+            if isinstance(event, CallBegan):
+                assert event.index == len(found)
+                found.append([event.name, event.call_id, ""])
+            else:
+                found[event.index][2] += event.text
+    return [(name, id, arguments) for name, id, arguments in found], text
+
+
+def test_calls_without_any_id_are_told_apart_by_their_names() -> None:
+    chunks = [calls(piece("f", '{"x"')), calls(piece(None, ":1}")), calls(piece("g", "{}"))]
+    assert made(chunks)[0] == [("f", "", '{"x":1}'), ("g", "", "{}")]
+
+
+def test_arguments_that_are_an_object_become_json_text() -> None:
+    assert made([calls(piece("f", {"x": 1}, index=0, id="a"))])[0] == [("f", "a", '{"x":1}')]
+
+
+def test_a_call_without_its_function_is_a_call_without_a_name() -> None:
+    assert made([calls({"index": 0, "id": "a"})])[0] == [("", "a", "")]
+
+
+def test_text_and_calls_may_share_an_answer() -> None:
+    assert made([delta(content="One moment."), calls(piece("f", "{}", index=0, id="a"))]) == ([("f", "a", "{}")], "One moment.")
+
+
+def test_a_call_is_a_beginning() -> None:
+    answer = Answer()
+    answer.read(calls(piece("f", "{}", index=0, id="a")))
+    assert answer.begun
+    answer.read(stopped("tool_calls"))
+    assert answer.called == []
+    assert answer.finished() == Finished("stop")

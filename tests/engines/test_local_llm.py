@@ -34,6 +34,7 @@ async def collect(events: AsyncIterator[LlmEvent]) -> tuple[str, Finished]:
     async for event in events:
         if isinstance(event, Finished):
             return text, event
+        assert isinstance(event, TextDelta)
         text += event.text
     raise AssertionError("the stream ended without Finished")
 

@@ -16,7 +16,7 @@ from realtime.engines.scripted import (
     ScriptedVad,
 )
 from realtime.errors import EngineError
-from realtime.ports import VAD_WINDOW, Finished, Llm, LlmEvent, LlmRequest, Stt, TextDelta, TokenUsage, Tts, Vad
+from realtime.ports import VAD_WINDOW, ArgumentsDelta, CallBegan, Finished, Llm, LlmEvent, LlmRequest, Stt, TextDelta, TokenUsage, Tts, Vad
 from realtime.wire.items import (
     Audio,
     FunctionCall,
@@ -261,3 +261,9 @@ async def test_scripted_engines_fit_their_ports_and_close() -> None:
         assert engine.name == "scripted"
         await engine.close()
     assert vad.open().score(SECOND[:0]) == []
+
+
+async def test_a_script_may_call_tools() -> None:
+    steps = [CallBegan(0, "f", "call_1"), ArgumentsDelta(0, "{}")]
+    events = [event async for event in ScriptedLlm([steps]).stream(LlmRequest(instructions="", items=()))]
+    assert events[:2] == steps

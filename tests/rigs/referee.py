@@ -13,6 +13,7 @@ from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, S
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
 from realtime.wire import client, server
+from realtime.wire.items import FunctionCall
 from realtime.wire.settings import CustomVoice, Settings, sample_width
 
 KEPT = ("conversation_id", "output_modalities", "max_output_tokens", "audio", "metadata", "temperature")
@@ -30,6 +31,8 @@ class Terms(Struct, frozen=True):
     speed: float
     format: Any
     metadata: Any
+    tools: Any
+    tool_choice: Any
 
 
 def agreed(settings: Settings, params: client.ResponseParams) -> Terms:
@@ -46,7 +49,23 @@ def agreed(settings: Settings, params: client.ResponseParams) -> Terms:
         speed=spoken.speed,
         format=spoken.format if format is UNSET else format,
         metadata=params.metadata,
+        tools=settings.tools if params.tools is UNSET else params.tools,
+        tool_choice=settings.tool_choice if params.tool_choice is UNSET else params.tool_choice,
     )
+
+
+class Opened(Struct):
+    """An output item."""
+
+    id: str
+    is_call: bool
+    part: str = "none"
+    """`none`, `open` or `done`; a call has none."""
+    done: bool = False
+    called: bool = False
+    """Its arguments are done."""
+    words: list[str] = field(default_factory=list)
+    """Or arguments."""
 
 
 class Running(Struct):
@@ -57,11 +76,11 @@ class Running(Struct):
     asked: bool = False
     clause: int = -1
     speaking: bool = False
-    item: str | None = None
-    part: str = "none"
-    """`none`, `open` or `done`, like the next."""
-    output_item: str = "none"
-    words: list[str] = field(default_factory=list)
+    items: list[Opened] = field(default_factory=list)
+    """By output index."""
+
+    def opened(self, id: str) -> bool:
+        return any(opened.id == id for opened in self.items)
 
     @property
     def default(self) -> bool:
@@ -156,6 +175,7 @@ class Referee:
         request = effect.request
         assert request.instructions == terms.instructions
         assert request.max_output_tokens == (None if terms.max_output_tokens == "inf" else terms.max_output_tokens)
+        assert (request.tools, request.tool_choice) == (terms.tools, terms.tool_choice)
         assert request.temperature == (None if terms.temperature is UNSET else terms.temperature)
 
     def _transcribed(self, effect: Transcribe) -> None:
@@ -207,9 +227,9 @@ class Referee:
         assert response.status != "in_progress"
         assert (response.status_details is None) == (response.status == "completed")
         assert response.usage is not None
-        assert [item.id for item in response.output] == ([] if run.item is None else [run.item])
-        assert run.part == run.output_item == ("none" if run.item is None else "done"), "what was opened is closed before the end"
-        assert run.item not in self._open_items
+        assert [item.id for item in response.output] == [opened.id for opened in run.items]
+        assert all(opened.done for opened in run.items), "what was opened is closed before the end"
+        assert self._open_items.isdisjoint(opened.id for opened in run.items)
         if run.asked and response.status in ("cancelled", "failed"):
             assert response.id in self._abandoned, "nobody goes on with what nobody wants"
         for item in response.output:
@@ -227,39 +247,55 @@ class Referee:
             assert self._committed in (None, id)
             assert id not in self.order
             if event.item.status == "in_progress":
-                assert any(run.default and run.item == id for run in self.running.values()), "out of band nothing is stored"
+                assert any(run.default and run.opened(id) for run in self.running.values()), "out of band nothing is stored"
             self.order.insert(0 if event.previous_item_id is None else self.order.index(event.previous_item_id) + 1, id)
             self._open_items.add(id)
         at = self.order.index(id)
         assert event.previous_item_id == (self.order[at - 1] if at else None)
 
     def _output(self, run: Running, event: Any) -> None:
+        if isinstance(event, server.ResponseOutputItemAdded):
+            assert event.output_index == len(run.items)
+            run.items.append(Opened(str(event.item.id), isinstance(event.item, FunctionCall)))
+            return
+        opened = run.items[event.output_index]
+        assert not opened.done
         match event:
-            case server.ResponseOutputItemAdded():
-                assert run.output_item == "none"
-                run.item, run.output_item = str(event.item.id), "open"
-            case server.ResponseContentPartAdded():
-                assert (run.part, run.output_item, event.item_id) == ("none", "open", run.item)
-                run.part = "open"
-            case server.ResponseContentPartDone():
-                assert (run.part, event.item_id) == ("open", run.item)
-                assert getattr(event.part, "text" if run.terms.modality == "text" else "transcript") == "".join(run.words)
-                run.part = "done"
             case server.ResponseOutputItemDone():
-                assert (run.part, run.output_item, event.item.id) == ("done", "open", run.item)
-                run.output_item = "done"
+                assert (event.item.id, opened.part) == (opened.id, "none" if opened.is_call else "done")
+                opened.done = True
+                if isinstance(event.item, FunctionCall):
+                    written = "".join(opened.words) or ("{}" if event.item.status == "completed" else "")
+                    assert (event.item.arguments, opened.called) == (written, event.item.status == "completed")
+            case server.ResponseFunctionCallArgumentsDelta() | server.ResponseFunctionCallArgumentsDone():
+                self._called(opened, event)
+            case server.ResponseContentPartAdded():
+                assert (opened.part, opened.is_call, event.item_id) == ("none", False, opened.id)
+                opened.part = "open"
+            case server.ResponseContentPartDone():
+                assert (opened.part, event.item_id) == ("open", opened.id)
+                assert getattr(event.part, "text" if run.terms.modality == "text" else "transcript") == "".join(opened.words)
+                opened.part = "done"
             case _:
-                self._spoken(run, event)
+                self._spoken(run, opened, event)
 
-    def _spoken(self, run: Running, event: Any) -> None:
-        assert (run.part, event.item_id) == ("open", run.item)
+    def _called(self, opened: Opened, event: server.ResponseFunctionCallArgumentsDelta | server.ResponseFunctionCallArgumentsDone) -> None:
+        assert (opened.is_call, opened.called, event.item_id) == (True, False, opened.id)
+        if isinstance(event, server.ResponseFunctionCallArgumentsDelta):
+            opened.words.append(event.delta)
+        else:
+            assert event.arguments == ("".join(opened.words) or "{}")
+            opened.called = True
+
+    def _spoken(self, run: Running, opened: Opened, event: Any) -> None:
+        assert (opened.part, event.item_id) == ("open", opened.id)
         audio = not isinstance(event, server.ResponseOutputTextDelta | server.ResponseOutputTextDone)
         assert audio == (run.terms.modality == "audio")
         match event:
             case server.ResponseOutputTextDelta(delta=words) | server.ResponseOutputAudioTranscriptDelta(delta=words):
-                run.words.append(words)
+                opened.words.append(words)
             case server.ResponseOutputTextDone(text=words) | server.ResponseOutputAudioTranscriptDone(transcript=words):
-                assert words == "".join(run.words)
+                assert words == "".join(opened.words)
 
     def _heard(self, event: server.ServerEvent) -> None:
         match event:
@@ -292,7 +328,7 @@ class Referee:
         assert not self._rates_due
         assert self._stopped is None
         assert self._committed is None, "what is committed is transcribed"
-        assert self._open_items == {run.item for run in self.running.values() if run.default and run.item is not None}
+        assert self._open_items == {opened.id for run in self.running.values() if run.default for opened in run.items}
         assert [entry.id for entry in session.conversation] == self.order
         assert session.settings == self.settings
         assert session.busy == bool(self.running)

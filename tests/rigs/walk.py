@@ -143,6 +143,8 @@ class Engines:
         self._unscored: Counter[int] = Counter()
         """Microseconds of audio of each epoch that make no whole window yet."""
         self._speech = False
+        self._calls: Counter[str] = Counter()
+        """Tool calls of each response."""
 
     def take(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -169,8 +171,10 @@ class Engines:
         dice = self._dice.random()
         match job:
             case Generate(response_id=id):
-                if dice < 0.7:
+                if dice < 0.6:
                     return inputs.TextGenerated(id, self._dice.choice(TEXTS)), False
+                if dice < 0.7:
+                    return self._call(id), False
                 reason: Any = self._dice.choices(["stop", "length", "content_filter"], [6, 1, 1])[0]
                 return (inputs.GenerationFinished(id, reason, None) if dice < 0.96 else inputs.ResponseBroke(id, OOPS)), True
             case Speak(response_id=id, clause=clause):
@@ -182,6 +186,14 @@ class Engines:
                 return (inputs.SpeechTranscribed(id, index, text, 0.5) if dice < 0.75 else inputs.TranscriptionBroke(id, index, OOPS)), True
             case Detect(epoch=epoch):
                 return (self._scored(job) if dice < 0.98 else inputs.DetectionFailed(epoch, OOPS)), True
+
+    def _call(self, response_id: str) -> Input:
+        """A tool call begins, or goes on."""
+        begun = self._calls[response_id]
+        if not begun or self._dice.random() < 0.2:
+            self._calls[response_id] += 1
+            return inputs.CallGenerated(response_id, begun, "f", self._dice.choice(["", f"call_of_{response_id}_{begun}"]))
+        return inputs.ArgumentsGenerated(response_id, self._dice.randrange(begun), '{"a":')
 
     def _scored(self, job: Detect) -> Input | None:
         self._unscored[job.epoch] += len(job.audio) // sample_width(job.format) * 1_000_000 // sample_rate(job.format)
@@ -268,7 +280,7 @@ class Client:
 
     def _truncate(self) -> Any:
         end = self._dice.choice([0, 5, 10, 20, 100])
-        ids = [run.item for run in self._referee.running.values() if run.item] or [self._item_id()]
+        ids = [opened.id for run in self._referee.running.values() for opened in run.items] or [self._item_id()]
         id = self._dice.choice([*ids, self._item_id()])
         return {"type": "conversation.item.truncate", "item_id": id, "content_index": 0, "audio_end_ms": end}
 
@@ -287,6 +299,8 @@ class Client:
             "max_output_tokens": 7,
             "temperature": 0.5,
             "audio": {"output": self._dice.choice([{"voice": "ash"}, {"voice": {"id": "x"}}, {"format": {"type": "audio/pcma"}}])},
+            "tools": [{"type": "function", "name": "f"}],
+            "tool_choice": self._dice.choice(["required", {"type": "function", "name": "f"}]),
             "input": [self._item(), {"type": "item_reference", "id": self._item_id()}][: self._dice.randrange(3)],
         }
         return {name: value for name, value in every.items() if self._dice.random() < 0.3}

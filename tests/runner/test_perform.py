@@ -10,7 +10,7 @@ import pytest
 
 from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from realtime.errors import EngineError
-from realtime.ports import Float32, LlmEvent, LlmRequest, VadStream
+from realtime.ports import ArgumentsDelta, CallBegan, Float32, LlmEvent, LlmRequest, VadStream
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
 from realtime.session import inputs
@@ -204,3 +204,10 @@ async def test_closing_comes_after_what_was_sent(bench: Benches) -> None:
         await ours.socket.wait_closed()
         assert len(ours.socket.frames) == 1
         assert ours.socket.closed == (1001, "session_expired")
+
+
+async def test_a_tool_call_comes_back_in_its_parts(bench: Benches) -> None:
+    async with bench(llm=ScriptedLlm([[CallBegan(0, "f", "call_1"), ArgumentsDelta(0, "{}")]])) as ours:
+        ours.perform(Generate("resp_1", REQUEST))
+        await ours.posted.wait_for(inputs.GenerationFinished)
+        assert ours.posted.inputs[:2] == [inputs.CallGenerated("resp_1", 0, "f", "call_1"), inputs.ArgumentsGenerated("resp_1", 0, "{}")]

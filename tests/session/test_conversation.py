@@ -69,7 +69,7 @@ def test_a_deleted_item_is_gone() -> None:
 def test_an_item_that_is_finished_keeps_its_place() -> None:
     talk = conversation("a", "b")
     sound = Sound(PcmuFormat())
-    talk.finish("a", Message("assistant", [OutputAudio("Hi.")], "a"), {0: sound})
+    talk.finish(Message("assistant", [OutputAudio("Hi.")], "a"), {0: sound})
     entry = talk.find("a")
     assert entry is not None
     assert entry.sounds == {0: sound}

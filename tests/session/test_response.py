@@ -99,9 +99,9 @@ def test_once_it_runs_it_waits_for_nothing() -> None:
 
 def test_nothing_is_opened_before_there_is_text() -> None:
     stage = running()
-    assert stage.response.message_id is None
+    assert not stage.response.writes("item_1")
     stage.response.add_text("Hi")
-    assert stage.response.message_id == "item_1"
+    assert stage.response.writes("item_1")
     assert stage.told()[:3] == ["response.output_item.added", "conversation.item.added", "response.content_part.added"]
     stage.response.add_text(" you")
     assert stage.told() == ["response.output_audio_transcript.delta"]
