@@ -36,7 +36,12 @@ SPOKEN_END = ["response.output_audio.done", "response.output_audio_transcript.do
 WRITTEN_END = ["response.output_text.done", *CLOSING]
 """PROTOCOL 5.2."""
 
-_DELTAS = {"response.output_text.delta", "response.output_audio.delta", "response.output_audio_transcript.delta"}
+_DELTAS = {
+    "response.function_call_arguments.delta",
+    "response.output_text.delta",
+    "response.output_audio.delta",
+    "response.output_audio_transcript.delta",
+}
 _UNORDERED = "conversation.item.input_audio_transcription."
 """Transcription runs beside the response (PROTOCOL 5.4)."""
 

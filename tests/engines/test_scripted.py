@@ -14,6 +14,7 @@ from realtime.engines.scripted import (
     ScriptedStt,
     ScriptedTts,
     ScriptedVad,
+    Step,
 )
 from realtime.errors import EngineError
 from realtime.ports import VAD_WINDOW, ArgumentsDelta, CallBegan, Finished, Llm, LlmEvent, LlmRequest, Stt, TextDelta, TokenUsage, Tts, Vad
@@ -264,6 +265,6 @@ async def test_scripted_engines_fit_their_ports_and_close() -> None:
 
 
 async def test_a_script_may_call_tools() -> None:
-    steps = [CallBegan(0, "f", "call_1"), ArgumentsDelta(0, "{}")]
+    steps: list[Step] = [CallBegan(0, "f", "call_1"), ArgumentsDelta(0, "{}")]
     events = [event async for event in ScriptedLlm([steps]).stream(LlmRequest(instructions="", items=()))]
     assert events[:2] == steps
