@@ -8,7 +8,7 @@ task that awaits an engine abandons the work at once.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from msgspec import Struct
@@ -84,6 +84,8 @@ class Finished(Struct, frozen=True):
     reason: Literal["stop", "length", "content_filter"]
     usage: TokenUsage | None = None
     """None when the model did not say."""
+    extras: tuple[dict[str, Any] | None, ...] = ()
+    """For each call in order, what the model wants to be given back with it."""
 
 
 LlmEvent = TextDelta | CallBegan | ArgumentsDelta | Finished

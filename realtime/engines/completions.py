@@ -107,6 +107,8 @@ class _Call(Struct):
     """Missing at Gemini's compatible endpoint."""
     id: str | None = None
     function: _Function | None = None
+    extra_content: dict[str, Any] | None = None
+    """Gemini's, with the call or in a piece of its own after it."""
 
 
 class _Delta(Struct):
@@ -151,6 +153,8 @@ class Calls:
     def __init__(self) -> None:
         self._keys: list[tuple[int | None, str]] = []
         """Index and id of each call, as the endpoint gave them."""
+        self.extras: list[dict[str, Any] | None] = []
+        """What goes back with each call."""
 
     def read(self, pieces: list[_Call]) -> list[CallBegan | ArgumentsDelta]:
         return [event for piece in pieces for event in self._piece(piece)]
@@ -158,10 +162,15 @@ class Calls:
     def _piece(self, piece: _Call) -> Iterator[CallBegan | ArgumentsDelta]:
         function = piece.function or _Function()
         place = self._place(piece, function)
+        if place is None and not (piece.id or function.name):
+            return  # nothing that it could belong to
         if place is None:
             place = len(self._keys)
             self._keys.append((piece.index, piece.id or ""))
+            self.extras.append(None)
             yield CallBegan(place, function.name or "", piece.id or "")
+        if piece.extra_content:
+            self.extras[place] = piece.extra_content
         if text := _json_text(function.arguments):
             yield ArgumentsDelta(place, text)
 
@@ -238,10 +247,11 @@ class Answer:
         if self.reason is None and not self.done:
             raise EngineError("stream_interrupted", "The endpoint broke off in the middle of its answer.")
         usage = self._token_usage()
+        extras = tuple(self._calls.extras)
         if self.reason == "length":
-            return Finished("length", usage)
+            return Finished("length", usage, extras)
         # Every other reason (tool_calls, eos, ...) means that the model chose to stop.
-        return Finished("content_filter" if self.reason == "content_filter" else "stop", usage)
+        return Finished("content_filter" if self.reason == "content_filter" else "stop", usage, extras)
 
     def _token_usage(self) -> TokenUsage | None:
         usage = self._usage

@@ -10,9 +10,9 @@ Reference: OpenAI API, "Create chat completion", parameter `messages`.
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from realtime.ports import LlmRequest
 from realtime.wire.items import (
@@ -84,6 +84,8 @@ class ToolCall(Struct, tag="function", frozen=True):
 
     id: str
     function: CalledFunction
+    extra_content: dict[str, Any] | UnsetType = UNSET
+    """As the model gave it: Gemini 3 refuses a call that comes back without its thought signature."""
 
 
 class AssistantMessage(Struct, tag="assistant", tag_field="role", frozen=True, omit_defaults=True):
@@ -126,7 +128,7 @@ def _others(items: list[Item]) -> list[ChatMessage]:
 def _tool_call(call: FunctionCall) -> ToolCall:
     if not isinstance(call.call_id, str):
         raise AssertionError("a function call reached a model before it had a call_id")
-    return ToolCall(call.call_id, CalledFunction(call.name, call.arguments))
+    return ToolCall(call.call_id, CalledFunction(call.name, call.arguments), call.extra_content)
 
 
 def _says(message: Message) -> bool:

@@ -107,8 +107,8 @@ class Performer:
                     post(inputs.CallGenerated(id, index, name, call_id))
                 case ArgumentsDelta(index=index, text=text):
                     post(inputs.ArgumentsGenerated(id, index, text))
-                case Finished(reason=reason, usage=usage):
-                    post(inputs.GenerationFinished(id, reason, usage))
+                case Finished(reason=reason, usage=usage, extras=extras):
+                    post(inputs.GenerationFinished(id, reason, usage, extras))
 
     async def _speak(self, effect: Speak) -> None:
         tts = self._engines.tts

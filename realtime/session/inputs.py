@@ -5,7 +5,7 @@ An outcome carries the id of what it serves. One for an id that is no longer ali
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -97,6 +97,8 @@ class GenerationFinished(Struct, frozen=True, tag=True):
     response_id: str
     reason: Literal["stop", "length", "content_filter"]
     usage: TokenUsage | None
+    extras: tuple[dict[str, Any] | None, ...] = ()
+    """For each call in order, what the model wants to be given back with it."""
 
 
 class ClauseSounded(Struct, frozen=True, tag=True):

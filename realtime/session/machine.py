@@ -463,8 +463,8 @@ class Session:
                 return
             case ClauseSpoken(clause=clause):
                 response.end_clause(clause)
-            case GenerationFinished(reason=reason, usage=usage):
-                response.end_text(reason, usage)
+            case GenerationFinished(reason=reason, usage=usage, extras=extras):
+                response.end_text(reason, usage, extras)
             case ResponseBroke(error=error):
                 response.fail(error)
             case _:

@@ -65,6 +65,8 @@ class Call(Struct):
     call_id: str
     name: str
     arguments: list[str]
+    extra: dict[str, Any] | UnsetType = UNSET
+    """What the model wants to be given back with it."""
 
 
 class Generating(Struct, kw_only=True):
@@ -194,9 +196,14 @@ class Response:
             )
         )
 
-    def end_text(self, reason: Literal["stop", "length", "content_filter"], counted: TokenUsage | None) -> None:
+    def end_text(
+        self, reason: Literal["stop", "length", "content_filter"], counted: TokenUsage | None, extras: tuple[dict[str, Any] | None, ...]
+    ) -> None:
+        """The model has said all; `extras` are to go back to it, one with each call."""
         run = self._running()
         run.finished, run.usage = reason, counted
+        for call, extra in zip(run.calls.values(), extras, strict=False):
+            call.extra = UNSET if extra is None else extra
         if self.terms.modality == "audio":
             run.clauses.extend(run.cutter.flush())
             self._speak_next(run)
@@ -368,7 +375,8 @@ def _written(run: Generating) -> list[str]:
 
 
 def _call(call: Call, status: Literal["in_progress", "completed", "incomplete"]) -> FunctionCall:
-    return FunctionCall(call.name, _arguments(call) if status == "completed" else "".join(call.arguments), call.call_id, call.id, status)
+    arguments = _arguments(call) if status == "completed" else "".join(call.arguments)
+    return FunctionCall(call.name, arguments, call.call_id, call.id, status, extra_content=call.extra)
 
 
 def _arguments(call: Call) -> str:

@@ -27,7 +27,7 @@ from realtime.wire.client import (
     SessionUpdate,
 )
 from realtime.wire.codec import Frame, Frames, Reader, encode_json
-from realtime.wire.items import Audio, Item, ItemReference, Message, OutputAudio, OutputText, Part, Text
+from realtime.wire.items import Audio, Item, ItemReference, Message, OutputAudio, OutputText, Part, Text, check_nesting
 from realtime.wire.settings import (
     PCM_RATE,
     AudioFormat,
@@ -56,7 +56,6 @@ from realtime.wire.settings import (
     Truncation,
     TurnDetection,
     TurnDetectionPatch,
-    check_nesting,
 )
 
 FormatName = Literal["pcm16", "g711_ulaw", "g711_alaw"]

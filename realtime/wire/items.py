@@ -6,7 +6,7 @@ to `Text` and `Audio` and made canonical by `canonical`; the core never sees tho
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -27,6 +27,19 @@ Base64 = Annotated[bytes, Meta(max_length=MAX_AUDIO)]
 """Audio: base64 on the wire."""
 Status = Literal["in_progress", "completed", "incomplete"]
 Role = Literal["system", "user", "assistant"]
+
+
+MAX_NESTING = 64
+"""Levels of a client's own JSON (tool schemas, tracing) that is served back: writing it must never need more stack than reading it did."""
+
+
+def check_nesting(value: object, depth: int = MAX_NESTING) -> None:
+    """Raises `ValueError`, which msgspec tells as an error of the field."""
+    if depth == 0:
+        raise ValueError(f"nested more than {MAX_NESTING} levels deep")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        check_nesting(each, depth - 1)
 
 
 class InputText(Struct, tag="input_text", forbid_unknown_fields=True):
@@ -103,6 +116,11 @@ class FunctionCall(Struct, tag="function_call", forbid_unknown_fields=True):
     id: Id | UnsetType = UNSET
     status: Status = "completed"
     object: Literal["realtime.item"] = "realtime.item"
+    extra_content: dict[str, Any] | UnsetType = UNSET
+    """Extension of this server: what the model wants to be given back with the call, such as Gemini's `thought_signature`. Opaque."""
+
+    def __post_init__(self) -> None:
+        check_nesting(self.extra_content)
 
 
 class FunctionCallOutput(Struct, tag="function_call_output", forbid_unknown_fields=True):

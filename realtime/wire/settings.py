@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
+from realtime.wire.items import check_nesting
+
 PCM_RATE = 24_000
 """Samples a second of `audio/pcm` on `/v1/realtime`: the only rate that upstream serves and that its clients accept."""
 
@@ -123,19 +125,6 @@ class AudioSettings(Struct, frozen=True):
 
     input: AudioInput = AudioInput()
     output: AudioOutput = AudioOutput()
-
-
-MAX_NESTING = 64
-"""Levels of a client's own JSON (tool schemas, tracing) that is served back: writing it must never need more stack than reading it did."""
-
-
-def check_nesting(value: object, depth: int = MAX_NESTING) -> None:
-    """Raises `ValueError`, which msgspec tells as an error of the field."""
-    if depth == 0:
-        raise ValueError(f"nested more than {MAX_NESTING} levels deep")
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for each in inner:
-        check_nesting(each, depth - 1)
 
 
 class FunctionTool(Struct, frozen=True, tag="function", forbid_unknown_fields=True):

@@ -87,3 +87,14 @@ async def test_a_result_of_no_call_is_refused_and_the_session_lives_on(client: W
     await client.send({"type": "conversation.item.create", "item": {"type": "function_call_output", "call_id": "call_0", "output": "4"}})
     assert (await client.wait_for("error"))["error"]["param"] == "item.call_id"
     assert (await client.respond())["status"] == "completed"
+
+
+async def test_geminis_calls_come_whole_and_go_back_with_their_signature(client: WireClient, endpoint: ChatEndpoint) -> None:
+    extra = {"google": {"thought_signature": "EjQK"}}
+    whole = {"id": "gem_1", "type": "function", "function": {"name": "weather", "arguments": ROME}, "extra_content": extra}
+    endpoint.script(answer(chunk({"tool_calls": [whole]}), finish_reason="stop"))
+    (item,) = (await client.respond())["output"]
+    assert (item["call_id"], item["arguments"], item["extra_content"]) == ("gem_1", ROME, extra)
+    await give_result(client, "gem_1", "Sunny.")
+    await client.respond()
+    assert endpoint.requests[-1].body["messages"][-2]["tool_calls"][0]["extra_content"] == extra

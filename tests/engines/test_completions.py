@@ -268,4 +268,26 @@ def test_a_call_is_a_beginning() -> None:
     assert answer.begun
     answer.read(stopped("tool_calls"))
     assert answer.called == []
-    assert answer.finished() == Finished("stop")
+    assert answer.finished() == Finished("stop", None, (None,))
+
+
+SIGNATURE = {"google": {"thought_signature": "EjQK"}}
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param([calls(piece("f", "{}", id="a", extra_content=SIGNATURE)), calls(piece("g", "{}", id="b"))], id="with the call"),
+        pytest.param([calls(piece("f", "{}", id="a")), calls({"extra_content": SIGNATURE})], id="in a piece of its own"),
+    ],
+)
+def test_what_comes_with_a_call_is_kept_for_the_way_back(chunks: list[bytes]) -> None:
+    answer = Answer()
+    for each in [*chunks, stopped("stop")]:
+        answer.read(each)
+    assert answer.finished().extras[0] == SIGNATURE
+    assert not any(answer.finished().extras[1:])
+
+
+def test_a_piece_that_belongs_to_no_call_is_no_call() -> None:
+    assert made([calls({"extra_content": SIGNATURE})]) == ([], "")

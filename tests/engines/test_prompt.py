@@ -164,3 +164,9 @@ def test_the_prompt_of_a_turn_starts_with_the_prompt_before_it(length: int) -> N
 def test_a_call_without_an_id_is_our_bug() -> None:
     with pytest.raises(AssertionError):
         wire(FunctionCall("weather", "{}"))
+
+
+def test_what_came_with_a_call_goes_back_with_it() -> None:
+    signature = {"google": {"thought_signature": "EjQK"}}
+    (message, _) = wire(FunctionCall("weather", "{}", "call_1", extra_content=signature))
+    assert message["tool_calls"][0]["extra_content"] == signature

@@ -68,7 +68,7 @@ def test_out_of_band_it_belongs_to_no_conversation() -> None:
     stage = running(TEXT, aside=True)
     assert not stage.response.default
     stage.response.add_text("Hi.")
-    stage.response.end_text("stop", None)
+    stage.response.end_text("stop", None, ())
     done = stage.done()
     assert (done.conversation_id, len(done.output)) == (None, 1)
     assert [entry.id for entry in stage.conversation] == ["ask"]
@@ -125,7 +125,7 @@ def test_the_rest_is_spoken_when_the_text_has_ended() -> None:
     stage = running()
     stage.response.add_text("To be")
     assert stage.spoken() == []
-    stage.response.end_text("stop", None)
+    stage.response.end_text("stop", None, ())
     assert [speak.text for speak in stage.spoken()] == ["To be"]
     assert not stage.response.ended
 
@@ -133,7 +133,7 @@ def test_the_rest_is_spoken_when_the_text_has_ended() -> None:
 def test_it_ends_once_the_last_clause_is_spoken() -> None:
     stage = running()
     stage.response.add_text("One. Two.")
-    stage.response.end_text("stop", None)
+    stage.response.end_text("stop", None, ())
     stage.response.end_clause(0)
     assert not stage.response.ended
     stage.response.end_clause(1)
@@ -174,7 +174,7 @@ def test_sound_is_sent_and_kept() -> None:
 def test_text_is_stored_without_sound() -> None:
     stage = running(TEXT)
     stage.response.add_text("Hi.")
-    stage.response.end_text("stop", None)
+    stage.response.end_text("stop", None, ())
     entry = stage.conversation.find("item_1")
     assert entry is not None
     assert (entry.item, entry.sounds) == (Message("assistant", [OutputText("Hi.")], "item_1"), {})
@@ -223,7 +223,7 @@ def test_it_ends_as_the_model_did(
 ) -> None:
     stage = running(TEXT)
     stage.response.add_text("Hi")
-    stage.response.end_text(reason, None)
+    stage.response.end_text(reason, None, ())
     done = stage.done()
     assert (done.status, done.output[0].status) == (status, item_status)
     assert (None if done.status_details is None else done.status_details.reason) == told
@@ -264,13 +264,13 @@ def test_who_only_waited_has_nothing_to_abandon() -> None:
 
 def test_a_whole_response_has_nothing_to_abandon() -> None:
     stage = running(TEXT)
-    stage.response.end_text("stop", None)
+    stage.response.end_text("stop", None, ())
     assert Abandon("resp_1") not in stage.taken()
 
 
 def test_the_end_answers_the_request() -> None:
     stage = running(replace(TEXT, answers="mine"))
-    stage.response.end_text("stop", None)
+    stage.response.end_text("stop", None, ())
     answers = [each.answers for each in stage.taken() if isinstance(each, Send)]
     assert answers == ["mine", None]
 
@@ -278,8 +278,8 @@ def test_the_end_answers_the_request() -> None:
 @pytest.mark.parametrize(
     ("act", "tokens"),
     [
-        (lambda response: response.end_text("stop", TokenUsage(70, 5)), (70, 5)),
-        (lambda response: response.end_text("stop", None), (4, 2)),
+        (lambda response: response.end_text("stop", TokenUsage(70, 5), ()), (70, 5)),
+        (lambda response: response.end_text("stop", None, ()), (4, 2)),
         (lambda response: response.cancel("turn_detected"), (4, 2)),
         (lambda response: response.fail(OOPS), (4, 2)),
     ],

@@ -12,9 +12,8 @@ from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.client import ClientEventBase, InputAudioBufferAppend
 from realtime.wire.codec import MAX_QUOTED, Codec, GaCodec, client_error, encode_json
-from realtime.wire.items import MAX_AUDIO, MAX_ID, MAX_TEXT
+from realtime.wire.items import MAX_AUDIO, MAX_ID, MAX_NESTING, MAX_TEXT
 from realtime.wire.server import ConversationCreated, ServerEvent
-from realtime.wire.settings import MAX_NESTING
 from tests.wire.client_frames import BETA, CLASSIC, FIRST, GA, PCM, Event, user
 from tests.wire.server_events import SAMPLES, tag
 from tests.wire.spoiled_frames import EVIL, spoiled
