@@ -15,6 +15,9 @@ Dialect = Literal["ga", "beta", "classic"]
 
 CLASSIC_PATH = "/ws/realtime"
 STANDARD_PATH = "/v1/realtime"
+AZURE_PATHS = ("/openai/v1/realtime", "/openai/realtime")
+"""The same under the addresses that Azure's clients build (PROTOCOL 1.1)."""
+PATHS = (STANDARD_PATH, CLASSIC_PATH, *AZURE_PATHS)
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 SUBPROTOCOL = "realtime"
 
@@ -41,14 +44,15 @@ def offered(request: Request) -> list[str]:
 
 
 def model(request: Request) -> str | None:
-    """The model that the address names."""
-    return next(iter(parse_qs(urlsplit(request.path).query).get("model", [])), None)
+    """The model that the address names; Azure's older clients call it their deployment."""
+    query = parse_qs(urlsplit(request.path).query)
+    return next(iter(query.get("model", []) + query.get("deployment", [])), None)
 
 
 def answer(connection: ServerConnection, request: Request) -> Response | None:
     """The response to a request that is no websocket handshake; None for one that may be."""
     path = urlsplit(request.path).path
-    if path in (STANDARD_PATH, CLASSIC_PATH):
+    if path in PATHS:
         return None
     if path == "/":
         return connection.respond(HTTPStatus.OK, INDEX)

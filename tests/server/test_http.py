@@ -33,3 +33,4 @@ def test_the_model_is_the_one_that_the_address_names() -> None:
     assert http.model(request("/v1/realtime?model=gpt-realtime&x=1")) == "gpt-realtime"
     assert http.model(request("/v1/realtime")) is None
     assert http.model(request("/v1/realtime?model=")) is None
+    assert http.model(request("/openai/realtime?api-version=2025-04-01-preview&deployment=mine")) == "mine"

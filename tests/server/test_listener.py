@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 from realtime.engines.scripted import ScriptedLlm, ScriptedTts
 from realtime.errors import ConfigError
 from realtime.server import connection
-from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
+from realtime.server.http import AZURE_PATHS, CLASSIC_PATH, STANDARD_PATH
 from realtime.server.listener import Listener
 from tests.rigs.listening import listening
 
@@ -39,6 +39,13 @@ async def test_each_address_speaks_its_dialect() -> None:
             assert (await first(client))["session"]["input_audio_format"] == "pcm16"  # type: ignore[index]
         async with connect(url + CLASSIC_PATH) as client:
             assert (await first(client))["session"]["turn_detection"] is None  # type: ignore[index]
+
+
+@pytest.mark.parametrize("path", AZURE_PATHS)
+async def test_azures_addresses_are_the_standard_one(path: str) -> None:
+    async with listening() as (_, url), connect(url + path + "?model=mine", additional_headers={"api-key": "k"}) as client:
+        session = (await first(client))["session"]
+        assert (session["type"], session["model"]) == ("realtime", "mine")  # type: ignore[index]
 
 
 async def test_the_session_shows_the_model_that_was_named_else_the_one_that_answers() -> None:
