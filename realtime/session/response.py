@@ -10,9 +10,6 @@ it closes. It keeps the terms that it started with: a later `session.update` is 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from functools import partial
-from operator import itemgetter
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
@@ -73,8 +70,8 @@ class Generating(Struct, kw_only=True):
     """The model answers."""
 
     request: LlmRequest
-    opened: int = 0
-    """Output items so far."""
+    opened: list[Call | None]
+    """The output items so far; None is the message."""
     text: list[str]
     """What it has said so far."""
     message: str | None = None
@@ -158,7 +155,9 @@ class Response:
             tool_choice=terms.tool_choice,
             parallel_tool_calls=None if terms.parallel_tool_calls is UNSET else terms.parallel_tool_calls,
         )
-        self._state = Generating(request=request, text=[], calls={}, sound=Sound(terms.format), cutter=ClauseCutter(), clauses=deque())
+        self._state = Generating(
+            request=request, opened=[], text=[], calls={}, sound=Sound(terms.format), cutter=ClauseCutter(), clauses=deque()
+        )
         self._effects.add(Generate(self.id, request))
 
     def add_text(self, text: str) -> None:
@@ -182,8 +181,8 @@ class Response:
         run = self._running()
         if index in run.calls:
             return
-        call = Call(self._ids.new("item"), run.opened, call_id or self._ids.new("call"), name, [])
-        run.opened += 1
+        call = Call(self._ids.new("item"), len(run.opened), call_id or self._ids.new("call"), name, [])
+        run.opened.append(call)
         run.calls[index] = call
         self._announce(call.output_index, _call(call, "in_progress"))
 
@@ -272,7 +271,8 @@ class Response:
     def _open(self, run: Generating) -> str:
         """Open the message and its part (PROTOCOL 5.2)."""
         run.message = message = self._ids.new("item")
-        run.message_index, run.opened = run.opened, run.opened + 1
+        run.message_index = len(run.opened)
+        run.opened.append(None)
         self._announce(run.message_index, _message(message, "in_progress"))
         self._send(
             server.ResponseContentPartAdded(
@@ -293,17 +293,15 @@ class Response:
 
     def _close(self, run: Generating, status: Literal["completed", "incomplete"]) -> None:
         """Close whatever is open, in the order in which it was opened."""
-        places: list[tuple[int, Callable[[], None]]] = []
-        if run.message is not None:
-            message = run.message
-            places.append((run.message_index, lambda: self._close_message(run, message, status)))
-        places += [(call.output_index, partial(self._close_call, call, status)) for call in run.calls.values()]
-        for _, close in sorted(places, key=itemgetter(0)):
-            close()
+        for call in run.opened:
+            if call is None:
+                self._close_message(run, status)
+            else:
+                self._close_call(call, status)
 
-    def _close_message(self, run: Generating, message: str, status: Literal["completed", "incomplete"]) -> None:
+    def _close_message(self, run: Generating, status: Literal["completed", "incomplete"]) -> None:
         """PROTOCOL 5.2, 5.4, 5.7."""
-        text = "".join(run.text)
+        message, text = run.message or "", "".join(run.text)
         place: dict[str, Any] = {"response_id": self.id, "item_id": message, "output_index": run.message_index, "content_index": PART}
         if self.terms.modality == "text":
             self._send(server.ResponseOutputTextDone(text=text, **place))
