@@ -70,8 +70,8 @@ class Generating(Struct, kw_only=True):
     """The model answers."""
 
     request: LlmRequest
-    opened: list[Call | None]
-    """The output items so far; None is the message."""
+    opened: list[Call | str]
+    """The output items so far; the message by its id."""
     text: list[str]
     """What it has said so far."""
     message: str | None = None
@@ -272,7 +272,7 @@ class Response:
         """Open the message and its part (PROTOCOL 5.2)."""
         run.message = message = self._ids.new("item")
         run.message_index = len(run.opened)
-        run.opened.append(None)
+        run.opened.append(message)
         self._announce(run.message_index, _message(message, "in_progress"))
         self._send(
             server.ResponseContentPartAdded(
@@ -293,15 +293,15 @@ class Response:
 
     def _close(self, run: Generating, status: Literal["completed", "incomplete"]) -> None:
         """Close whatever is open, in the order in which it was opened."""
-        for call in run.opened:
-            if call is None:
-                self._close_message(run, status)
+        for item in run.opened:
+            if isinstance(item, Call):
+                self._close_call(item, status)
             else:
-                self._close_call(call, status)
+                self._close_message(run, item, status)
 
-    def _close_message(self, run: Generating, status: Literal["completed", "incomplete"]) -> None:
+    def _close_message(self, run: Generating, message: str, status: Literal["completed", "incomplete"]) -> None:
         """PROTOCOL 5.2, 5.4, 5.7."""
-        message, text = run.message or "", "".join(run.text)
+        text = "".join(run.text)
         place: dict[str, Any] = {"response_id": self.id, "item_id": message, "output_index": run.message_index, "content_index": PART}
         if self.terms.modality == "text":
             self._send(server.ResponseOutputTextDone(text=text, **place))
