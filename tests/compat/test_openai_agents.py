@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -73,9 +72,6 @@ def _words(part: Any) -> str:
     return getattr(part, "text", None) or getattr(part, "transcript", None) or ""
 
 
-Dial = Callable[..., AbstractAsyncContextManager[Any]]
-
-
 async def dial(tap: Tap, *tools: Any, tracker: Any = None, **settings: Any) -> Any:
     """A session that is not connected yet."""
     agent = sdk.RealtimeAgent(name="A", instructions="Be nice.", tools=list(tools))
@@ -105,7 +101,8 @@ async def test_a_spoken_question_is_transcribed_and_answered_by_voice(tap: Tap) 
         if not any(event.type == "agent_end" for event in call.told):
             await call.until_type("agent_end")
     assert any(event.type == "audio" for event in call.told)
-    assert STANDARD in said(session._history).values()
+    histories = [event.history for event in call.told if event.type == "history_updated"]
+    assert STANDARD in said(histories[-1]).values()
 
 
 async def test_a_tool_is_called_and_its_result_answered(tap: Tap, endpoint: ChatEndpoint) -> None:
@@ -132,8 +129,6 @@ async def interrupted(tap: Tap, endpoint: ChatEndpoint, played_ms: int) -> tuple
         call = Call(session)
         await session.send_message("Tell me a story.")
         heard = await call.until_type("audio")
-        # The clause is whole: what the client was given is what the daemon keeps.
-        await tap.wait_for("response.output_audio_transcript.delta")
         tracker.on_play_ms(heard.item_id, heard.content_index, played_ms)
         await call.speak(INTERRUPTION)
         await call.until_type("audio_interrupted")

@@ -31,8 +31,6 @@ class Events:
 
     def __init__(self, *, masked: bool) -> None:
         """`masked`: by the client, as RFC 6455 section 5.3 demands; a server's frames are bare."""
-        self.status = ""
-        """First line of the handshake."""
         self._masked = masked
         self._bytes = FrameReader()
         self._came: list[Event] = []
@@ -47,7 +45,6 @@ class Events:
         return came
 
     def _parse(self) -> Generator[None, None, None]:
-        self.status = (yield from self._bytes.read_line(MAX_LINE)).decode().strip()
         while (yield from self._bytes.read_line(MAX_LINE)).strip():
             pass
         while True:
@@ -56,7 +53,7 @@ class Events:
             assert frame.fin
             assert not frame.rsv1
             if frame.opcode is Opcode.TEXT:
-                self._came.append(json.loads(frame.data))
+                self._came.append(json.loads(bytes(frame.data)))
 
 
 class Tap:
@@ -94,28 +91,23 @@ class Tap:
 
     async def wait_for(self, type: str, **fields: Any) -> Event:
         """Return the daemon's first event of this type and with these fields that was not returned before."""
-        found: list[int] = []
+        wanted = {"type": type, **fields}
         async with self._changed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
-                    await self._changed.wait_for(lambda: bool(found := self._places(type, fields)))
-            found = self._places(type, fields)
-        assert found, f"{PATIENCE} s went by without {type} {fields or ''}. What came: {[event['type'] for event in self.received]}"
-        self._returned.add(found[0])
-        return self.received[found[0]]
+                    await self._changed.wait_for(lambda: self._place(wanted) is not None)
+            place = self._place(wanted)
+        assert place is not None, f"{PATIENCE} s went by without {wanted}. What came: {[event['type'] for event in self.received]}"
+        self._returned.add(place)
+        return self.received[place]
 
     def of(self, type: str) -> list[Event]:
         """What the client sent of this type."""
         return [event for event in self.sent if event["type"] == type]
 
-    def _places(self, type: str, fields: dict[str, Any]) -> list[int]:
+    def _place(self, wanted: Event) -> int | None:
         unreturned = (place for place in range(len(self.received)) if place not in self._returned)
-        wanted = {"type": type, **fields}
-        return [place for place in unreturned if wanted.items() <= self._flat(place).items()]
-
-    def _flat(self, place: int) -> dict[str, Any]:
-        """The fields of an event that are plain values."""
-        return {name: value for name, value in self.received[place].items() if not isinstance(value, dict | list)}
+        return next((place for place in unreturned if wanted.items() <= _plain(self.received[place]).items()), None)
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         call = asyncio.current_task()
@@ -145,3 +137,8 @@ class Tap:
         async with self._changed:
             kept += events
             self._changed.notify_all()
+
+
+def _plain(event: Event) -> Event:
+    """Its fields that are no objects and no lists."""
+    return {name: value for name, value in event.items() if not isinstance(value, dict | list)}
