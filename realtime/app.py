@@ -14,6 +14,8 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from websockets.exceptions import InvalidHandshake
+
 from realtime.config import OPENAI_URL, Config
 from realtime.engines import models
 from realtime.ports import Llm, Stt, Tts, Vad
@@ -175,6 +177,12 @@ def _log_to_stderr(level: str) -> None:
         # A line for every connection and every utterance belongs to debugging; warnings and errors stay.
         for library in ("websockets", "faster_whisper"):
             logging.getLogger(library).setLevel(logging.WARNING)
+        logging.getLogger("websockets.server").addFilter(_is_ours)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Does it concern who runs this? Before version 17, websockets logs a stranger's bad handshake as an error, with its traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], InvalidHandshake))
 
 
 def _stop_signal() -> asyncio.Event:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidUpgrade
 
 import realtime.app as app_module
 from realtime.app import CUT_SHORT, App
@@ -140,3 +142,9 @@ async def test_a_taken_port_is_bad_configuration() -> None:
 def test_a_literal_ipv6_host_is_shown_in_brackets() -> None:
     assert app_module._url_host("::1") == "[::1]"
     assert app_module._url_host("localhost") == "localhost"
+
+
+@pytest.mark.parametrize(("error", "logged"), [(None, True), (ValueError("a bug"), True), (InvalidUpgrade("Connection"), False)])
+def test_a_strangers_bad_handshake_is_no_error_of_ours(error: Exception | None, logged: bool) -> None:
+    record = logging.makeLogRecord({"exc_info": (type(error), error, None) if error else None})
+    assert app_module._is_ours(record) is logged

@@ -30,7 +30,8 @@ class Sound:
 
     @property
     def ms(self) -> int:
-        return self._size * 1000 // (sample_width(self.format) * sample_rate(self.format))
+        """Rounded up, as clients do: openai-agents truncates at the rounded-up length of what it has, which must not be too long."""
+        return -(-self._size * 1000 // (sample_width(self.format) * sample_rate(self.format)))
 
     def speak(self, text: str) -> None:
         """What is added from now on says `text`."""

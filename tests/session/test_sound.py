@@ -26,6 +26,15 @@ def test_its_length_is_by_the_format() -> None:
     assert Sound(PcmFormat()).ms == 0
 
 
+def test_a_begun_millisecond_counts_so_that_its_end_may_be_named() -> None:
+    sound = Sound(PcmFormat())
+    sound.speak("One two.")
+    sound.add(bytes(4802))
+    assert sound.ms == 101
+    assert sound.truncate(101) == "One two."
+    assert len(sound.audio) == 4802
+
+
 @pytest.mark.parametrize(
     ("ms", "words"),
     [

@@ -1,0 +1,165 @@
+"""The `openai-agents` package, unmodified: a `RealtimeRunner` and its session. Transcription sessions are not built yet, so not tried.
+
+Every frame of every test is held against the types of the openai package (`conftest.py`), as the SDK itself does before it acts on one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from realtime.engines.scripted import SENTENCE
+from tests.compat.story import BEGINNING, INTERRUPTION, PICTURE, PLAYED_MS, QUESTION, begin_story, frames
+from tests.compat.test_openai_python import STANDARD
+from tests.e2e.test_tools import ROME, call
+from tests.rigs.chat_endpoint import ChatEndpoint, answer
+from tests.rigs.tap import Tap
+from tests.rigs.wire_client import PATIENCE, Event
+
+agents = pytest.importorskip("agents", reason="openai-agents is not installed (extra: compat)")
+sdk = pytest.importorskip("agents.realtime", reason="openai-agents is not installed (extra: compat)")
+
+TEXT = {"output_modalities": ["text"]}
+
+BEYOND_MS = 60_000
+"""A player that claims to have played more than it was given: the SDK then names the end of what it was given."""
+
+
+class Call:
+    """A session, and what it has told so far. An error that it tells of fails the test."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.told: list[Any] = []
+
+    async def until(self, sought: Callable[[Any], bool]) -> Any:
+        """Return the next event that is sought."""
+        async with asyncio.timeout(PATIENCE):
+            async for event in self.session:
+                kind = event.data.type if event.type == "raw_model_event" else event.type
+                assert kind not in ("error", "exception"), event
+                self.told.append(event)
+                if sought(event):
+                    return event
+        raise AssertionError("The session ended.")
+
+    async def until_type(self, type: str) -> Any:
+        return await self.until(lambda event: event.type == type)
+
+    async def until_known(self, item_id: str, text: str) -> None:
+        """Wait until the session's own history has an item say this."""
+
+        def known(event: Any) -> bool:
+            return event.type == "history_updated" and said(event.history).get(item_id) == text
+
+        await self.until(known)
+
+    async def speak(self, sound: Any) -> None:
+        for frame in frames(sound):
+            await self.session.send_audio(frame)
+
+
+def said(history: list[Any]) -> dict[str, str]:
+    """What each message of a history says, by the id of its item."""
+    messages = (item for item in history if item.type == "message")
+    return {item.item_id: "".join(_words(part) for part in item.content) for item in messages}
+
+
+def _words(part: Any) -> str:
+    return getattr(part, "text", None) or getattr(part, "transcript", None) or ""
+
+
+async def dial(tap: Tap, *tools: Any, tracker: Any = None, **settings: Any) -> Any:
+    """A session that is not connected yet."""
+    agent = sdk.RealtimeAgent(name="A", instructions="Be nice.", tools=list(tools))
+    config = {"url": tap.url("ws", "/v1/realtime?model=x"), "api_key": "k", "initial_model_settings": settings}
+    if tracker:
+        config["playback_tracker"] = tracker
+    return await sdk.RealtimeRunner(agent).run(model_config=config)
+
+
+async def test_a_written_question_is_answered(tap: Tap, endpoint: ChatEndpoint) -> None:
+    async with await dial(tap, **TEXT) as session:
+        call = Call(session)
+        await session.send_message("What does the fox do?")
+        added = await call.until(lambda event: event.type == "history_added" and event.item.role == "assistant")
+        await call.until_known(added.item.item_id, STANDARD)
+        await call.until_type("agent_end")
+    system, user = endpoint.requests[0].body["messages"]
+    assert (system["content"], user["content"]) == ("Be nice.", "What does the fox do?")
+
+
+async def test_a_spoken_question_is_transcribed_and_answered_by_voice(tap: Tap) -> None:
+    async with await dial(tap) as session:
+        call = Call(session)
+        await call.speak(QUESTION)
+        committed = await tap.wait_for("input_audio_buffer.committed")
+        await call.until_known(committed["item_id"], SENTENCE)
+        if not any(event.type == "agent_end" for event in call.told):
+            await call.until_type("agent_end")
+    assert any(event.type == "audio" for event in call.told)
+    histories = [event.history for event in call.told if event.type == "history_updated"]
+    assert STANDARD in said(histories[-1]).values()
+
+
+async def test_a_tool_is_called_and_its_result_answered(tap: Tap, endpoint: ChatEndpoint) -> None:
+    endpoint.script(answer(*call(0, "call_1", ROME), finish_reason="tool_calls"), answer("It is sunny."))
+
+    def weather(city: str) -> str:
+        """Tells the weather."""
+        return f"Sunny in {city}."
+
+    async with await dial(tap, agents.function_tool(weather), **TEXT) as session:
+        running = Call(session)
+        await session.send_message("What is the weather in Rome?")
+        ended = await running.until_type("tool_end")
+        assert (ended.tool.name, ended.output) == ("weather", "Sunny in Rome.")
+        await running.until(lambda event: event.type == "history_updated" and "It is sunny." in said(event.history).values())
+    assert endpoint.requests[-1].body["messages"][-1] == {"role": "tool", "tool_call_id": "call_1", "content": "Sunny in Rome."}
+
+
+async def interrupted(tap: Tap, endpoint: ChatEndpoint, played_ms: int) -> tuple[Event, Event]:
+    """Speak into a story of which so much was played; return what the client had truncated, and the item as it was retrieved after."""
+    begin_story(endpoint)
+    tracker = sdk.RealtimePlaybackTracker()
+    async with await dial(tap, tracker=tracker) as session:
+        call = Call(session)
+        await session.send_message("Tell me a story.")
+        heard = await call.until_type("audio")
+        tracker.on_play_ms(heard.item_id, heard.content_index, played_ms)
+        await call.speak(INTERRUPTION)
+        await call.until_type("audio_interrupted")
+        done = await tap.wait_for("response.done")
+        assert done["response"]["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
+        truncated = await tap.wait_for("conversation.item.truncated", item_id=heard.item_id)
+        item: Event = (await tap.wait_for("conversation.item.retrieved"))["item"]
+        assert item["id"] == heard.item_id
+        await call.until_known(heard.item_id, item["content"][0]["transcript"])
+    return truncated, item
+
+
+async def test_an_answer_is_interrupted_and_cut_to_what_was_heard(tap: Tap, endpoint: ChatEndpoint) -> None:
+    truncated, item = await interrupted(tap, endpoint, PLAYED_MS)
+    assert truncated["audio_end_ms"] == PLAYED_MS
+    transcript = item["content"][0]["transcript"]
+    assert BEGINNING.startswith(transcript)
+    assert len(transcript) < len(BEGINNING.strip())
+
+
+async def test_a_player_ahead_of_the_voice_truncates_at_its_end(tap: Tap, endpoint: ChatEndpoint) -> None:
+    truncated, item = await interrupted(tap, endpoint, BEYOND_MS)
+    assert 0 < truncated["audio_end_ms"] < BEYOND_MS
+    assert item["content"][0]["transcript"].strip() in BEGINNING
+
+
+async def test_a_picture_reaches_the_endpoint(tap: Tap, endpoint: ChatEndpoint) -> None:
+    content = [{"type": "input_text", "text": "What is this?"}, {"type": "input_image", "image_url": PICTURE, "detail": "low"}]
+    async with await dial(tap, **TEXT) as session:
+        call = Call(session)
+        await session.send_message({"type": "message", "role": "user", "content": content})
+        await call.until_type("agent_end")
+    text, image = endpoint.requests[0].body["messages"][-1]["content"]
+    assert (text["text"], image["image_url"]) == ("What is this?", {"url": PICTURE, "detail": "low"})
