@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def _pytest() -> tuple[int, str]:
-    """Run the tests (but for those of other people's SDKs, see `.ci/run`), showing their output as it comes; return the status and the last line."""
+    """Run the tests, but for those of other people's SDKs (see `.ci/run`), showing the output as it comes; return status and last line."""
     command = [sys.executable, "-m", "pytest", "--ignore=tests/compat", "--cov", "--cov-context=test", "--cov-report="]
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     summary = ""
