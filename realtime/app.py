@@ -23,7 +23,7 @@ from realtime.runner.perform import Engines
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
 from realtime.server.ids import RandomIds
 from realtime.server.listener import Listener, Service
-from realtime.session.updates import Abilities
+from realtime.session.abilities import Abilities
 
 LOCAL_LLM = "smollm2-135m-instruct"
 """Name in the catalogue of the embedded language model."""

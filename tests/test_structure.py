@@ -25,6 +25,7 @@ UNMIRRORED = {"rigs", "transcripts", "compat", "e2e"}
 
 WITHOUT_TEST = {
     "ports.py": "protocols and structs: no behaviour of its own",
+    "session/abilities.py": "one struct without behaviour",
     "errors.py": "constructors alone, seen by the tests of all who raise",
 }
 WITHOUT_MODULE = {

@@ -15,9 +15,9 @@ from realtime.errors import ConfigError
 from realtime.runner.perform import Engines
 from realtime.server import http
 from realtime.server.connection import Connection
+from realtime.session.abilities import Abilities
 from realtime.session.ids import Ids
 from realtime.session.machine import Session
-from realtime.session.updates import Abilities
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec

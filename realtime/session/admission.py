@@ -5,10 +5,10 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from realtime.errors import ClientError
+from realtime.session.abilities import Abilities
 from realtime.session.conversation import Entry
 from realtime.session.ids import Ids
 from realtime.session.sound import Sound
-from realtime.session.updates import Abilities
 from realtime.wire.items import FunctionCall, InputAudio, InputImage, Item, Message, OutputAudio, Part, canonical
 from realtime.wire.settings import AudioFormat, sample_width
 

@@ -11,6 +11,7 @@ from typing import assert_never
 from msgspec import UNSET
 
 from realtime.errors import ClientError
+from realtime.session.abilities import Abilities
 from realtime.session.admission import admit, check_audio
 from realtime.session.conversation import Conversation, Entry, snapshot
 from realtime.session.ear import Ear, TurnBegan, TurnEnded
@@ -38,7 +39,7 @@ from realtime.session.inputs import (
 from realtime.session.response import CancelReason, Response
 from realtime.session.sound import Sound
 from realtime.session.transcripts import Transcripts
-from realtime.session.updates import Abilities, terms, updated
+from realtime.session.updates import terms, updated
 from realtime.wire import client, server
 from realtime.wire.items import FunctionCallOutput, InputAudio, Item, ItemReference, Message, OutputAudio
 from realtime.wire.settings import Settings

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from realtime.errors import ClientError
+from realtime.session.abilities import Abilities
 from realtime.session.response import Terms
 from realtime.wire.client import ResponseParams
 from realtime.wire.settings import CustomVoice, Modality, Settings, SettingsPatch, TranscriptionSettingsPatch, merge
-
-
-class Abilities(Struct, frozen=True, kw_only=True):
-    """What this server can do for a session."""
-
-    speech: bool = True
-    """There is a voice."""
-    audio: bool = True
-    """ENABLE_AUDIO_PROCESSING"""
-    images: bool = True
-    """ENABLE_IMAGE_PROCESSING"""
-    session_seconds: float = 3600
-    """How long a session may last (PROTOCOL 1.5)."""
 
 
 def updated(settings: Settings, patch: SettingsPatch | TranscriptionSettingsPatch, abilities: Abilities, *, spoken: bool) -> Settings:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
@@ -120,22 +120,27 @@ def _halves(part: Part) -> Iterator[Part]:
 
 def _text_first(event: server.ServerEvent) -> Iterator[server.ServerEvent]:
     """Events of a spoken part, as events of its words and of its sound."""
-    place = {name: getattr(event, name) for name in ("response_id", "item_id", "output_index") if hasattr(event, name)}
     match event:
         case server.ResponseContentPartAdded(part=server.AudioPart()):
-            yield server.ResponseContentPartAdded(event_id=f"{event.event_id}_text", content_index=TEXT, part=server.TextPart(""), **place)
+            yield _as_text(server.ResponseContentPartAdded, event, part=server.TextPart(""))
         case server.ResponseContentPartDone(part=server.AudioPart(transcript=text)):
-            yield server.ResponseContentPartDone(event_id=f"{event.event_id}_text", content_index=TEXT, part=server.TextPart(text), **place)
+            yield _as_text(server.ResponseContentPartDone, event, part=server.TextPart(text))
         case server.ResponseOutputAudioTranscriptDelta(delta=delta):
-            yield server.ResponseOutputTextDelta(event_id=f"{event.event_id}_text", content_index=TEXT, delta=delta, **place)
+            yield _as_text(server.ResponseOutputTextDelta, event, delta=delta)
         case server.ResponseOutputAudioTranscriptDone(transcript=text):
-            yield server.ResponseOutputTextDone(event_id=f"{event.event_id}_text", content_index=TEXT, text=text, **place)
+            yield _as_text(server.ResponseOutputTextDone, event, text=text)
         case server.ResponseOutputAudioDelta() | server.ResponseOutputAudioDone() | server.ConversationItemTruncated():
             pass
         case _:
             yield event
             return
     yield replace(event, content_index=AUDIO)
+
+
+def _as_text(kind: Callable[..., server.ServerEvent], event: server.OutputEvent, **said: Any) -> server.ServerEvent:
+    """The event of the text part that stands beside one of the audio part."""
+    place = {"response_id": event.response_id, "item_id": event.item_id, "output_index": event.output_index}
+    return kind(event_id=f"{event.event_id}_text", content_index=TEXT, **place, **said)
 
 
 def _message(message: ClassicMessage, event_id: str | None) -> Message:

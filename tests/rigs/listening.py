@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from realtime.ports import Llm, Stt, Tts, Vad
 from realtime.server.ids import RandomIds
 from realtime.server.listener import Listener, Service
-from realtime.session.updates import Abilities
+from realtime.session.abilities import Abilities
 from tests.rigs.engines import scripted_engines
 
 

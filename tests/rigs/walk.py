@@ -15,12 +15,12 @@ import msgspec
 
 from realtime.errors import ClientError
 from realtime.session import inputs
+from realtime.session.abilities import Abilities
 from realtime.session.effects import Abandon, Detect, Effect, Generate, Send, Speak, Transcribe
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
 from realtime.session.turns import WINDOW_MS
-from realtime.session.updates import Abilities
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec

@@ -12,10 +12,10 @@ from realtime.ports import Llm
 from realtime.runner.loop import OUR_FAULT, Runner
 from realtime.runner.outbox import Outbox
 from realtime.session import inputs
+from realtime.session.abilities import Abilities
 from realtime.session.effects import Effect
 from realtime.session.ids import CountedIds
 from realtime.session.machine import Session
-from realtime.session.updates import Abilities
 from realtime.wire.client import InputAudioBufferAppend, ResponseCreate
 from realtime.wire.codec import GaCodec
 from realtime.wire.settings import Settings

@@ -4,10 +4,10 @@ import pytest
 from msgspec import UNSET
 
 from realtime.errors import ClientError
+from realtime.session.abilities import Abilities
 from realtime.session.admission import admit, check_audio
 from realtime.session.conversation import Entry
 from realtime.session.ids import CountedIds
-from realtime.session.updates import Abilities
 from realtime.wire.items import (
     Audio,
     FunctionCall,

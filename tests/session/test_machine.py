@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from realtime.session.abilities import Abilities
 from realtime.session.effects import Close, Send
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import Opened, TimePassed
 from realtime.session.machine import GOING_AWAY, Session
-from realtime.session.updates import Abilities
 from realtime.wire.client import ResponseCancel, ResponseCreate, ResponseParams
 from realtime.wire.server import Conversation, ConversationCreated, Error, SessionCreated
 from realtime.wire.settings import Settings

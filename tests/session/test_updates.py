@@ -7,8 +7,9 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from realtime.errors import ClientError
+from realtime.session.abilities import Abilities
 from realtime.session.response import Terms
-from realtime.session.updates import Abilities, terms, updated
+from realtime.session.updates import terms, updated
 from realtime.wire.client import ResponseAudio, ResponseAudioOutput, ResponseParams
 from realtime.wire.settings import (
     AudioOutputPatch,
