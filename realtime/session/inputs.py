@@ -124,18 +124,9 @@ class ResponseBroke(Struct, frozen=True, tag=True):
     error: ErrorInfo
 
 
-Outcome = (
-    TextGenerated
-    | ClauseSounded
-    | SpeechScored
-    | ClauseSpoken
-    | CallGenerated
-    | ArgumentsGenerated
-    | GenerationFinished
-    | ResponseBroke
-    | SpeechTranscribed
-    | TranscriptionBroke
-    | DetectionFailed
-)
+ResponseOutcome = TextGenerated | ClauseSounded | ClauseSpoken | CallGenerated | ArgumentsGenerated | GenerationFinished | ResponseBroke
+"""What serves a response, by its id."""
+
+Outcome = ResponseOutcome | SpeechScored | SpeechTranscribed | TranscriptionBroke | DetectionFailed
 
 Input = Outcome | ClientEvent | Opened | FrameRefused | TimePassed | ServerStopping

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from msgspec import UNSET
-
 from realtime.errors import ClientError
 from realtime.session.abilities import Abilities
 from realtime.session.admission import admit, check_audio
@@ -36,12 +34,12 @@ from realtime.session.inputs import (
     TimePassed,
     TranscriptionBroke,
 )
-from realtime.session.response import CancelReason, Response
+from realtime.session.responses import Responses
 from realtime.session.sound import Sound
 from realtime.session.transcripts import Transcripts
-from realtime.session.updates import terms, updated
+from realtime.session.updates import updated
 from realtime.wire import client, server
-from realtime.wire.items import FunctionCallOutput, InputAudio, Item, ItemReference, Message, OutputAudio
+from realtime.wire.items import FunctionCallOutput, InputAudio, Message, OutputAudio
 from realtime.wire.settings import Settings
 
 GOING_AWAY = 1001
@@ -60,15 +58,10 @@ class Session:
         self._ear = Ear(settings.audio.input.format, settings.audio.input.turn_detection)
         self._turn: str | None = None
         """Id of the item that the open turn will become."""
-        self._transcripts = Transcripts(self._effects)
-        self._responses: dict[str, Response] = {}
-        """The running ones, by id."""
-        self._asides: dict[str, tuple[Item, ...]] = {}
-        """What a response was given instead of the conversation, by response id."""
+        self._transcripts = Transcripts(self.conversation, self._effects)
+        self._responses = Responses(self.conversation, self._transcripts, self._effects, ids, abilities)
         self._owed = False
         """A turn ended while a response was running and not to be interrupted: it is answered next."""
-        self._spoken = False
-        """The model's voice has been heard: it can't change any more."""
         self._deadline: float | None = None
         self._closed = False
 
@@ -93,6 +86,8 @@ class Session:
                 self._stop()
             case _:
                 self._obey(input)
+        if self._owed and not self._closed:
+            self._pay()
         return self._effects.take()
 
     def deadline(self) -> float | None:
@@ -116,21 +111,15 @@ class Session:
             return
         minutes = self._abilities.session_seconds / 60
         expired = server.ErrorInfo(code="session_expired", message=f"Your session hit the maximum duration of {minutes:g} minutes.")
-        self._fail_all(expired)
+        self._responses.fail_all(expired)
         self._effects.send(server.Error(error=server.ErrorDetail(code=expired.code, message=expired.message)))
         self._close("session_expired")
 
     def _stop(self) -> None:
-        self._fail_all(
+        self._responses.fail_all(
             server.ErrorInfo(type="server_error", code="server_stopping", message="The server stopped before the answer was whole.")
         )
         self._close("server is shutting down")
-
-    def _fail_all(self, error: server.ErrorInfo) -> None:
-        for response in self._responses.values():
-            response.fail(error)
-        self._responses.clear()
-        self._asides.clear()
 
     def _close(self, reason: str) -> None:
         self._effects.add(Close(GOING_AWAY, reason))
@@ -167,9 +156,9 @@ class Session:
             case client.ConversationItemDelete():
                 self._delete(event)
             case client.ResponseCreate():
-                self._create_response(event.response or client.ResponseParams(), event.event_id)
+                self._responses.create(event.response or client.ResponseParams(), self.settings, event.event_id)
             case client.ResponseCancel():
-                self._cancel_by_hand(event)
+                self._responses.cancel(event.response_id)
             case client.OutputAudioBufferClear():
                 raise ClientError(
                     "invalid_value", "There is no output audio buffer on a websocket: stop the playback yourself.", param="type"
@@ -178,7 +167,7 @@ class Session:
                 assert_never(event)
 
     def _update(self, event: client.SessionUpdate) -> None:
-        self.settings = updated(self.settings, event.session, self._abilities, spoken=self._spoken)
+        self.settings = updated(self.settings, event.session, self._abilities, spoken=self._responses.spoken)
         heard = self.settings.audio.input
         self._ear.tune(heard.format, heard.turn_detection)
         if not self._ear.talking:
@@ -215,9 +204,7 @@ class Session:
         detection = self.settings.audio.input.turn_detection
         if detection is not None and detection.interrupt_response:
             self._owed = False
-            active = self._active()
-            if active is not None:
-                self._finish(active, "turn_detected")
+            self._responses.interrupt()
 
     def _end_turn(self, at_ms: int, end: int) -> None:
         if self._turn is None:
@@ -227,8 +214,8 @@ class Session:
         detection = self.settings.audio.input.turn_detection
         if detection is None or not detection.create_response:
             return
-        if self._active() is None:
-            self._create_response(client.ResponseParams(), None)
+        if self._responses.active is None:
+            self._responses.create(client.ResponseParams(), self.settings, None)
         else:
             self._owed = True
 
@@ -249,7 +236,7 @@ class Session:
 
     def _create_item(self, event: client.ConversationItemCreate) -> None:
         index = self.conversation.place(event.previous_item_id)
-        entry = self._admit(event.item, "item")
+        entry = admit(event.item, "item", format=self.settings.audio.input.format, abilities=self._abilities, ids=self._ids)
         if entry.id in self.conversation or entry.id == self._turn:  # the open turn's id is announced, so it is taken
             raise ClientError(
                 "item_create_duplicate_item_id", f"Error adding item: an item with id '{entry.id}' already exists.", param="item.id"
@@ -259,9 +246,6 @@ class Session:
             raise ClientError("invalid_value", message, param="item.call_id")
         self._add(entry, index, event.event_id)
         self._transcribe(entry)
-
-    def _admit(self, item: Item, param: str) -> Entry:
-        return admit(item, param, format=self.settings.audio.input.format, abilities=self._abilities, ids=self._ids)
 
     def _find(self, item_id: str, action: str) -> Entry:
         entry = self.conversation.find(item_id)
@@ -277,14 +261,14 @@ class Session:
 
     def _delete(self, event: client.ConversationItemDelete) -> None:
         entry = self._find(event.item_id, "delete")
-        self._stop_writing(entry.id)
+        self._responses.stop_writing(entry.id)
         self.conversation.delete(entry.id)
         self._effects.send(server.ConversationItemDeleted(item_id=entry.id), event.event_id)
         self._transcripts.forget(entry.id)
         self._heard(entry.id)
 
     def _truncate(self, event: client.ConversationItemTruncate) -> None:
-        self._stop_writing(event.item_id)
+        self._responses.stop_writing(event.item_id)
         entry = self.conversation.find(event.item_id)
         if entry is None:
             raise ClientError("item_truncate_invalid_item_id", f"Item with item_id not found: {event.item_id}", param="item_id")
@@ -299,125 +283,36 @@ class Session:
         truncated = server.ConversationItemTruncated(item_id=entry.id, content_index=event.content_index, audio_end_ms=event.audio_end_ms)
         self._effects.send(truncated, event.event_id)
 
-    def _stop_writing(self, item_id: str) -> None:
-        """Who cuts or removes what is being said wants it to end."""
-        active = self._active()
-        if active is not None and active.writes(item_id):
-            self._finish(active, "client_cancelled")
-
     # Transcripts
 
     def _transcribe(self, entry: Entry) -> None:
-        wish = self.settings.audio.input.transcription
-        # What is only one response's context is no news for the client: nothing out of band shows in `conversation.item.*` (PROTOCOL 5.9).
-        announced = wish is not None and self.conversation.find(entry.id) is entry
-        self._transcripts.want(entry, wish, announced=announced)
+        self._transcripts.want(entry, self.settings.audio.input.transcription)
 
-    def _not_transcribed(self, outcome: TranscriptionBroke) -> None:
-        self._transcripts.fail(outcome)
-        for response in list(self._responses.values()):
-            if response.waits_for(outcome.item_id):
-                self._fail(response, outcome.error)
+    def _learn(self, outcome: SpeechTranscribed | TranscriptionBroke) -> None:
+        if isinstance(outcome, SpeechTranscribed):
+            self._transcripts.complete(outcome)
+            self._heard(outcome.item_id)
+        else:
+            self._transcripts.fail(outcome)
+            self._responses.not_transcribed(outcome)
 
     def _heard(self, item_id: str) -> None:
-        """Responses that waited for the words of that item go on."""
-        if self._transcripts.pending(item_id):
-            return
-        for response in list(self._responses.values()):
-            if response.heard(item_id):
-                self._ask(response)
+        if not self._transcripts.pending(item_id):
+            self._responses.heard(item_id)
 
     # Responses
 
-    def _active(self) -> Response | None:
-        """The running response of the conversation."""
-        return next((response for response in self._responses.values() if response.default), None)
-
-    def _create_response(self, params: client.ResponseParams, event_id: str | None) -> None:
-        agreed = terms(self.settings, params, self._abilities, event_id)
-        aside = None if params.input is UNSET else self._gather(params.input)
-        own = params.conversation == "auto"
-        active = self._active() if own else None
-        if active is not None:
-            raise ClientError(
-                "conversation_already_has_active_response",
-                f"Conversation already has an active response in progress: {active.id}. "
-                "Wait until the response is finished before creating a new one.",
-            )
-        response = Response(agreed, self.conversation if own else None, self._effects, self._ids)
-        self._responses[response.id] = response
-        if aside is not None:
-            for entry in aside:
-                self._transcribe(entry)
-            self._asides[response.id] = tuple(entry.item for entry in aside)
-        entries = self.conversation if aside is None else aside
-        waited = {entry.id for entry in entries if self._transcripts.pending(entry.id)}
-        if waited:
-            response.wait(waited)
-        else:
-            self._ask(response)
-
-    def _gather(self, items: list[Item | ItemReference]) -> list[Entry]:
-        return [self._resolve(item, f"response.input[{index}]") for index, item in enumerate(items)]
-
-    def _resolve(self, item: Item | ItemReference, param: str) -> Entry:
-        if not isinstance(item, ItemReference):
-            return self._admit(item, param)
-        entry = self.conversation.find(item.id)
-        if entry is None:
-            raise ClientError("invalid_value", f"Item with id '{item.id}' not found.", param=f"{param}.id")
-        return entry
-
-    def _ask(self, response: Response) -> None:
-        aside = self._asides.pop(response.id, None)
-        items = self.conversation.items() if aside is None else tuple(snapshot(item) for item in aside)
-        if items and _said_nothing(items[-1]):
-            response.end_silent()
-            self._settle(response)
-        else:
-            response.generate(items)
-
-    def _cancel_by_hand(self, event: client.ResponseCancel) -> None:
-        response = self._active() if event.response_id is None else self._responses.get(event.response_id)
-        if response is None:
-            raise ClientError("response_cancel_not_active", "Cancellation failed: no active response found", param="response_id")
-        self._finish(response, "client_cancelled")
-
-    def _finish(self, response: Response, reason: CancelReason) -> None:
-        response.cancel(reason)
-        self._settle(response)
-
-    def _fail(self, response: Response, error: server.ErrorInfo) -> None:
-        response.fail(error)
-        self._settle(response)
-
-    def _settle(self, response: Response) -> None:
-        """Let go of a response if it has ended; what it kept waiting comes next."""
-        if not response.ended:
-            return
-        self._responses.pop(response.id, None)
-        self._asides.pop(response.id, None)
-        if self._owed and self._active() is None:
+    def _pay(self) -> None:
+        """Answer the turn that waited for a response to end."""
+        if self._responses.active is None:
             self._owed = False
-            self._create_response(client.ResponseParams(), None)
+            self._responses.create(client.ResponseParams(), self.settings, None)
 
     # Outcomes
 
     def _come_out(self, outcome: Outcome) -> None:
         """Let an outcome reach what it serves. What it serves may be gone: this is the one place where late results are dropped."""
         match outcome:
-            case (
-                TextGenerated()
-                | ClauseSounded()
-                | ClauseSpoken()
-                | CallGenerated()
-                | ArgumentsGenerated()
-                | GenerationFinished()
-                | ResponseBroke()
-            ):
-                response = self._responses.get(outcome.response_id)
-                if response is not None:
-                    self._progress(response, outcome)
             case SpeechScored() | DetectionFailed():
                 if outcome.epoch == self._ear.epoch:
                     self._detect(outcome)
@@ -425,7 +320,7 @@ class Session:
                 if self._transcripts.expects(outcome):
                     self._learn(outcome)
             case _:
-                assert_never(outcome)
+                self._responses.come_out(outcome)
 
     def _detect(self, outcome: SpeechScored | DetectionFailed) -> None:
         if isinstance(outcome, SpeechScored):
@@ -435,45 +330,3 @@ class Session:
         self._effects.send(server.Error(error=server.ErrorDetail(type=error.type, code=error.code, message=error.message)))
         self._ear.restart()
         self._turn = None
-
-    def _learn(self, outcome: SpeechTranscribed | TranscriptionBroke) -> None:
-        if isinstance(outcome, SpeechTranscribed):
-            self._transcripts.complete(outcome)
-            self._heard(outcome.item_id)
-        else:
-            self._not_transcribed(outcome)
-
-    def _progress(
-        self,
-        response: Response,
-        outcome: TextGenerated | ClauseSounded | ClauseSpoken | CallGenerated | ArgumentsGenerated | GenerationFinished | ResponseBroke,
-    ) -> None:
-        match outcome:
-            case TextGenerated(text=text):
-                response.add_text(text)
-                return
-            case ClauseSounded(clause=clause, audio=audio):
-                self._spoken = True
-                response.add_sound(clause, audio)
-                return
-            case CallGenerated(index=index, name=name, call_id=call_id):
-                response.begin_call(index, name, call_id)
-                return
-            case ArgumentsGenerated(index=index, text=text):
-                response.add_arguments(index, text)
-                return
-            case ClauseSpoken(clause=clause):
-                response.end_clause(clause)
-            case GenerationFinished(reason=reason, usage=usage, extras=extras):
-                response.end_text(reason, usage, extras)
-            case ResponseBroke(error=error):
-                response.fail(error)
-            case _:
-                assert_never(outcome)
-        self._settle(response)
-
-
-def _said_nothing(item: Item) -> bool:
-    """Was the last word only noise? Then there is nothing to answer."""
-    parts = item.content if isinstance(item, Message) else []
-    return bool(parts) and all(isinstance(part, InputAudio) and part.transcript == "" for part in parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from realtime.session.conversation import Entry
+from realtime.session.conversation import Conversation, Entry
 from realtime.session.effects import Abandon, Effects, Transcribe
 from realtime.session.inputs import SpeechTranscribed, TranscriptionBroke
 from realtime.wire import server
@@ -23,7 +23,8 @@ class Pending(Struct):
 class Transcripts:
     """Asks for transcripts and puts them where they belong. Keys are item id and content index."""
 
-    def __init__(self, effects: Effects) -> None:
+    def __init__(self, conversation: Conversation, effects: Effects) -> None:
+        self._conversation = conversation
         self._effects = effects
         self._pending: dict[tuple[str, int], Pending] = {}
 
@@ -34,8 +35,10 @@ class Transcripts:
     def expects(self, outcome: SpeechTranscribed | TranscriptionBroke) -> bool:
         return (outcome.item_id, outcome.content_index) in self._pending
 
-    def want(self, entry: Entry, wish: Transcription | None, *, announced: bool) -> None:
+    def want(self, entry: Entry, wish: Transcription | None) -> None:
         """Have every spoken part transcribed that has no words and is not being transcribed."""
+        # What is only one response's context is no news for the client: nothing out of band shows in `conversation.item.*` (PROTOCOL 5.9).
+        announced = wish is not None and self._conversation.find(entry.id) is entry
         language, prompt = (None, None) if wish is None else (wish.language, wish.prompt)
         for index, sound in entry.sounds.items():
             part, key = entry.part(index), (entry.id, index)

@@ -332,7 +332,7 @@ class Referee:
         assert [entry.id for entry in session.conversation] == self.order
         assert session.settings == self.settings
         assert session.busy == bool(self.running)
-        assert session._asides.keys() <= self.running.keys(), "nothing is kept of what has ended"
+        assert session._responses._asides.keys() <= self.running.keys(), "nothing is kept of what has ended"
         if isinstance(input, client.SessionUpdate | inputs.DetectionFailed) and session._turn is None:
             self.turn = None  # these may forget a turn, without a word
         assert session._turn == self.turn

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.session.conversation import Entry
+from realtime.session.conversation import Conversation, Entry
 from realtime.session.effects import Abandon, Effects, Send, Transcribe
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import SpeechTranscribed, TranscriptionBroke
@@ -16,18 +16,24 @@ FORMAT = PcmuFormat()
 OOPS = ErrorInfo(type="transcription_error", code="oops", message="Oops.", param="audio")
 
 
+WISH = Transcription()
+
+
 class Desk:
     """The transcripts of one session, and what they ask for."""
 
     def __init__(self) -> None:
         self._effects = Effects(CountedIds())
-        self.transcripts = Transcripts(self._effects)
+        self._conversation = Conversation("conv_1")
+        self.transcripts = Transcripts(self._conversation, self._effects)
 
     def taken(self) -> list[object]:
         return [effect.event if isinstance(effect, Send) else effect for effect in self._effects.take()]
 
-    def asked(self, entry: Entry, *, announced: bool = True, wish: Transcription | None = None) -> list[object]:
-        self.transcripts.want(entry, wish, announced=announced)
+    def asked(self, entry: Entry, wish: Transcription | None = WISH, *, stored: bool = True) -> list[object]:
+        if stored and entry.id not in self._conversation:
+            self._conversation.insert(entry)
+        self.transcripts.want(entry, wish)
         return self.taken()
 
 
@@ -56,7 +62,7 @@ def test_every_part_without_words_is_asked_for(desk: Desk) -> None:
 
 def test_the_clients_hints_go_along(desk: Desk) -> None:
     wish = Transcription(language="de", prompt="Berlin")
-    assert desk.asked(spoken(None), wish=wish) == [Transcribe("item_1", 1, b"s0", FORMAT, "de", "Berlin")]
+    assert desk.asked(spoken(None), wish) == [Transcribe("item_1", 1, b"s0", FORMAT, "de", "Berlin")]
 
 
 def test_an_empty_transcript_is_a_transcript(desk: Desk) -> None:
@@ -93,11 +99,17 @@ def test_no_words_are_completed_without_a_delta(desk: Desk) -> None:
     assert [type(event) for event in desk.taken()] == [TranscriptionCompleted]
 
 
-def test_a_client_that_is_not_told_has_the_words_stored_all_the_same(desk: Desk) -> None:
+def test_a_client_that_did_not_ask_has_the_words_stored_all_the_same(desk: Desk) -> None:
     entry = spoken(None)
-    desk.asked(entry, announced=False)
+    desk.asked(entry, None)
     desk.transcripts.complete(SpeechTranscribed("item_1", 1, "Hello.", 1.5))
     assert (words(entry, 1), desk.taken()) == ("Hello.", [])
+
+
+def test_what_is_only_one_responses_context_is_no_news(desk: Desk) -> None:
+    desk.asked(spoken(None), stored=False)
+    desk.transcripts.complete(SpeechTranscribed("item_1", 1, "Hello.", 1.5))
+    assert desk.taken() == []
 
 
 def test_a_failure_is_told(desk: Desk) -> None:
@@ -109,7 +121,7 @@ def test_a_failure_is_told(desk: Desk) -> None:
 
 
 def test_a_failure_is_not_told_to_a_client_that_did_not_ask(desk: Desk) -> None:
-    desk.asked(spoken(None), announced=False)
+    desk.asked(spoken(None), None)
     desk.transcripts.fail(TranscriptionBroke("item_1", 1, OOPS))
     assert desk.taken() == []
 

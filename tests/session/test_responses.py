@@ -1,0 +1,161 @@
+"""The responses that run side by side; what each does is test_response's business."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime.errors import ClientError
+from realtime.session.abilities import Abilities
+from realtime.session.conversation import Conversation, Entry
+from realtime.session.effects import Abandon, Effects, Generate, Send
+from realtime.session.ids import CountedIds
+from realtime.session.inputs import GenerationFinished, SpeechTranscribed, TextGenerated, TranscriptionBroke
+from realtime.session.responses import Responses
+from realtime.session.sound import Sound
+from realtime.session.transcripts import Transcripts
+from realtime.wire.client import ResponseParams
+from realtime.wire.items import InputAudio, InputText, ItemReference, Message
+from realtime.wire.server import ErrorInfo, ResponseDone, ServerEvent
+from realtime.wire.settings import PcmFormat, Settings
+
+SETTINGS = Settings(id="sess_1", model="any", expires_at=0, output_modalities=("text",))
+AUTO = ResponseParams()
+ASIDE = ResponseParams(conversation="none")
+OOPS = ErrorInfo(type="server_error", code="oops", message="Oops.", param="none")
+
+
+class Desk:
+    """The responses of one session, and what they ask for."""
+
+    def __init__(self) -> None:
+        ids = CountedIds()
+        self._effects = Effects(ids)
+        self.conversation = Conversation("conv_1")
+        self.transcripts = Transcripts(self.conversation, self._effects)
+        self.responses = Responses(self.conversation, self.transcripts, self._effects, ids, Abilities())
+
+    def create(self, params: ResponseParams) -> None:
+        self.responses.create(params, SETTINGS, None)
+
+    def say(self, transcript: str | None) -> None:
+        entry = Entry(Message("user", [InputAudio(transcript)], "item_said"), {0: Sound(PcmFormat(), b"ss")})
+        self.conversation.insert(entry)
+        self.transcripts.want(entry, None)
+
+    def taken(self) -> list[object]:
+        return [effect.event if isinstance(effect, Send) else effect for effect in self._effects.take()]
+
+    def asked(self) -> list[Generate]:
+        return [effect for effect in self.taken() if isinstance(effect, Generate)]
+
+    def done(self) -> list[tuple[str, str]]:
+        events = [event for event in self.taken() if isinstance(event, ServerEvent)]
+        return [(event.response.id, event.response.status) for event in events if isinstance(event, ResponseDone)]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_the_conversation_has_one_at_a_time(desk: Desk) -> None:
+    desk.create(AUTO)
+    with pytest.raises(ClientError, match="resp_1") as caught:
+        desk.create(AUTO)
+    assert caught.value.code == "conversation_already_has_active_response"
+
+
+def test_any_number_run_beside_it(desk: Desk) -> None:
+    desk.create(ASIDE)
+    desk.create(AUTO)
+    desk.create(ASIDE)
+    assert [request.response_id for request in desk.asked()] == ["resp_1", "resp_2", "resp_3"]
+    assert desk.responses.active is not None
+    assert desk.responses.active.id == "resp_2"
+
+
+def test_what_has_ended_is_let_go(desk: Desk) -> None:
+    desk.create(AUTO)
+    assert desk.responses
+    desk.responses.come_out(GenerationFinished("resp_1", "stop", None))
+    assert not desk.responses
+    assert desk.done() == [("resp_1", "completed")]
+    desk.responses.come_out(TextGenerated("resp_1", "Late."))
+    assert desk.taken() == []
+
+
+def test_it_is_asked_once_the_words_are_known(desk: Desk) -> None:
+    desk.say(None)
+    desk.create(AUTO)
+    assert desk.asked() == []
+    desk.transcripts.complete(SpeechTranscribed("item_said", 0, "Hello.", 1))
+    desk.responses.heard("item_said")
+    [request] = desk.asked()
+    assert request.request.items == (Message("user", [InputAudio("Hello.")], "item_said"),)
+
+
+def test_words_that_never_come_fail_it(desk: Desk) -> None:
+    desk.say(None)
+    desk.create(AUTO)
+    desk.create(ResponseParams(conversation="none", input=[]))
+    desk.responses.not_transcribed(TranscriptionBroke("item_said", 0, OOPS))
+    assert desk.done() == [("resp_1", "failed")]
+
+
+def test_noise_is_not_answered(desk: Desk) -> None:
+    desk.say("")
+    desk.create(AUTO)
+    assert desk.done() == [("resp_1", "completed")]
+
+
+def test_its_own_input_takes_the_place_of_the_conversation(desk: Desk) -> None:
+    desk.say("Hello.")
+    desk.create(ResponseParams(input=[Message("user", [InputText("Hi.")], "item_own"), ItemReference("item_said")]))
+    [request] = desk.asked()
+    assert [item.id for item in request.request.items] == ["item_own", "item_said"]
+
+
+def test_a_reference_to_nothing_is_refused(desk: Desk) -> None:
+    with pytest.raises(ClientError) as caught:
+        desk.create(ResponseParams(input=[ItemReference("item_9")]))
+    assert caught.value.param == "response.input[0].id"
+    assert desk.taken() == []
+
+
+def test_speech_ends_the_conversations_own_and_no_other(desk: Desk) -> None:
+    desk.create(ASIDE)
+    desk.create(AUTO)
+    desk.taken()
+    desk.responses.interrupt()
+    desk.responses.interrupt()
+    assert desk.done() == [("resp_2", "cancelled")]
+
+
+def test_one_is_cancelled_by_its_id_or_as_the_conversations(desk: Desk) -> None:
+    desk.create(ASIDE)
+    desk.create(AUTO)
+    desk.taken()
+    desk.responses.cancel(None)
+    desk.responses.cancel("resp_1")
+    assert desk.done() == [("resp_2", "cancelled"), ("resp_1", "cancelled")]
+    with pytest.raises(ClientError, match="no active response"):
+        desk.responses.cancel("resp_1")
+
+
+def test_one_whose_item_is_taken_away_ends(desk: Desk) -> None:
+    desk.create(AUTO)
+    desk.responses.come_out(TextGenerated("resp_1", "Once upon a time"))
+    [item_id] = [entry.id for entry in desk.conversation]
+    desk.responses.stop_writing("item_9")
+    assert desk.responses
+    desk.responses.stop_writing(item_id)
+    assert Abandon("resp_1") in desk.taken()
+    assert not desk.responses
+
+
+def test_all_of_them_fail_together(desk: Desk) -> None:
+    desk.create(ASIDE)
+    desk.create(AUTO)
+    desk.responses.fail_all(OOPS)
+    assert desk.done() == [("resp_1", "failed"), ("resp_2", "failed")]
+    assert not desk.responses
