@@ -1,7 +1,8 @@
 """Conversations as text: what came in, what went out, one line each, so that a person can read what the session does.
 
     # why it is worth keeping; comments and blank lines stand before the line that they are about
-    = {..}          what the session starts with, as a `session.update` writes it
+    @ dialect       of the client, in the first line that counts: beta or classic; else it is GA
+    = {..}          what the session starts with, as a `session.update` of GA writes it
     > {..}          a frame of the client (or any text at all: it need not be JSON)
     ~ Name {..}     an outcome (`session.inputs`)
     + seconds       the clock moves; the session is told when its deadline has come
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.session import inputs
@@ -33,10 +35,13 @@ from realtime.session.effects import Effect, Send
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
-from realtime.wire.codec import GaCodec
+from realtime.wire.beta import BetaCodec
+from realtime.wire.classic import ClassicCodec
+from realtime.wire.codec import Codec, GaCodec
 from realtime.wire.settings import AudioFormat, PcmaFormat, PcmFormat, PcmuFormat, Settings, SettingsPatch, merge, sample_rate, sample_width
 
-INPUTS = ("=", ">", "~", "+")
+HEADS = ("@", "=")
+INPUTS = (">", "~", "+")
 OUTPUTS = ("<", "!")
 
 START = Settings(id="sess_1", model="any", instructions="Be brief.", expires_at=3600)
@@ -47,7 +52,8 @@ _RUN = re.compile(r"@(?P<count>\d+)(?P<unit>ms|samples|bytes)(?::(?P<name>[a-z]+
 _SILENCE = {PcmFormat: 0, PcmuFormat: 0xFF, PcmaFormat: 0xD5}
 """The byte of no sound: G.711 puts it on the line with bits inverted."""
 
-_codec = GaCodec()
+CODECS: dict[str, Codec] = {"@ ga": GaCodec(), "@ beta": BetaCodec(), "@ classic": ClassicCodec(16_000)}
+
 _patch = msgspec.json.Decoder(SettingsPatch)
 
 
@@ -113,12 +119,14 @@ class Transcript:
         self._session = self._start(script)
         for line in script:
             yield line
-            if line.startswith(INPUTS[1:]):
+            if line.startswith(INPUTS):
                 yield from self._taken(line)
 
     def _start(self, script: list[str]) -> Session:
-        said = [line for line in script if line.startswith(INPUTS)]
-        settings = START
+        said = [line for line in script if line.startswith(HEADS + INPUTS)]
+        dialect = said.pop(0) if said and said[0].startswith("@") else "@ ga"
+        self._codec = CODECS[dialect]
+        settings = replace(START, audio=self._codec.audio)
         if said and said[0].startswith("="):
             settings = merge(settings, _patch.decode(json.dumps({"type": "realtime", **json.loads(said.pop(0)[1:])})))
         session = Session(settings, CountedIds())
@@ -151,7 +159,7 @@ class Transcript:
         else:
             frame = json.dumps(self._sounding(event, self._session.settings.audio.input.format))
         try:
-            return _codec.decode(frame)
+            return self._codec.decode(frame)
         except ClientError as error:
             return inputs.FrameRefused(error)
 
@@ -177,7 +185,7 @@ class Transcript:
 
     def _shown(self, effect: Effect) -> Iterator[str]:
         if isinstance(effect, Send):
-            for frame in _codec.encode(effect.event, effect.answers):
+            for frame in self._codec.encode(effect.event, effect.answers):
                 event = json.loads(frame)
                 del event["event_id"]
                 yield f"< {json.dumps(self._event(event), ensure_ascii=False)}"
@@ -190,7 +198,7 @@ class Transcript:
 
     def _event(self, event: dict[str, Any]) -> dict[str, Any]:
         audio = self._session.settings.audio
-        if event["type"] == "response.output_audio.delta":
+        if event["type"] in ("response.output_audio.delta", "response.audio.delta"):
             event["delta"] = self._sounds.notation(base64.b64decode(event["delta"]), audio.output.format)
         for part in event.get("item", {}).get("content", []):
             if "audio" in part:
