@@ -2,6 +2,7 @@
 
     # why it is worth keeping; comments and blank lines stand before the line that they are about
     @ dialect       of the client, in the first line that counts: beta or classic; else it is GA
+    ^ {..}          what the server can do, where that is not everything (`session.abilities`)
     = {..}          what the session starts with, as a `session.update` of GA writes it
     > {..}          a frame of the client (or any text at all: it need not be JSON)
     ~ Name {..}     an outcome (`session.inputs`)
@@ -31,6 +32,7 @@ from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.session import inputs
+from realtime.session.abilities import Abilities
 from realtime.session.effects import Effect, Send
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import Input
@@ -40,7 +42,7 @@ from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
 from realtime.wire.settings import AudioFormat, PcmaFormat, PcmFormat, PcmuFormat, Settings, SettingsPatch, merge, sample_rate, sample_width
 
-HEADS = ("@", "=")
+HEADS = ("@", "^", "=")
 INPUTS = (">", "~", "+")
 OUTPUTS = ("<", "!")
 
@@ -126,10 +128,13 @@ class Transcript:
         said = [line for line in script if line.startswith(HEADS + INPUTS)]
         dialect = said.pop(0) if said and said[0].startswith("@") else "@ ga"
         self._codec = CODECS[dialect]
+        abilities = Abilities()
+        if said and said[0].startswith("^"):
+            abilities = msgspec.json.decode(said.pop(0)[1:], type=Abilities)
         settings = replace(START, audio=self._codec.audio)
         if said and said[0].startswith("="):
             settings = merge(settings, _patch.decode(json.dumps({"type": "realtime", **json.loads(said.pop(0)[1:])})))
-        session = Session(settings, CountedIds())
+        session = Session(settings, CountedIds(), abilities)
         if not said or said[0] != "~ Opened {}":
             session.receive(inputs.Opened(), now=0.0)
         return session
