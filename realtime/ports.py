@@ -1,6 +1,6 @@
 """What the daemon asks of the models of the world, and the small structs that go to and fro.
 
-An engine implements one of these protocols. `Llm`, `Stt` and `Tts` are asynchronous and own whatever threads they need; `Vad` is
+An engine implements one of these protocols. `Llm`, `Stt`, `Tts` and `TurnJudge` are asynchronous and own whatever threads they need; `Vad` is
 blocking and cheap, the runner calls it from a worker thread. Every failure that an engine foresees is an `EngineError`; cancelling the
 task that awaits an engine abandons the work at once.
 """
@@ -106,6 +106,15 @@ class Llm(Protocol):
         ...
 
 
+class TokenLogprob(Struct, frozen=True):
+    """A piece of a transcript, and how sure the engine is of it."""
+
+    text: str
+    """With the space before it."""
+    logprob: float
+    """Natural logarithm of its probability, 0 or less."""
+
+
 class Transcript(Struct, frozen=True):
     """What was said."""
 
@@ -115,6 +124,12 @@ class Transcript(Struct, frozen=True):
     """Length of the audio."""
     language: str | None = None
     """ISO 639-1 code, where the engine knows it."""
+    no_speech: float | None = None
+    """Probability (0..1) that nobody spoke; None where the engine can't say."""
+    confidence: float | None = None
+    """Mean log probability of the tokens, 0 or less; None where the engine can't say."""
+    tokens: tuple[TokenLogprob, ...] = ()
+    """Where they were asked for and the engine knows them; together they are `text`."""
 
 
 class Stt(Protocol):
@@ -122,8 +137,14 @@ class Stt(Protocol):
 
     name: str
 
-    async def transcribe(self, audio: Float32, *, language: str | None, prompt: str | None) -> Transcript:
-        """Transcribe one utterance at `EAR_RATE`. Raises `EngineError`."""
+    async def transcribe(
+        self, audio: Float32, *, language: str | None, prompt: str | None, logprobs: bool = False, partial: bool = False
+    ) -> Transcript:
+        """Transcribe one utterance at `EAR_RATE`. Raises `EngineError`.
+
+        `logprobs` asks for `Transcript.tokens`. `partial`: the speaker goes on, so there will be a better transcript soon; an engine that
+        has no worker free refuses it at once (`overloaded`) instead of letting it wait before whole utterances.
+        """
         ...
 
     async def close(self) -> None: ...
@@ -155,3 +176,18 @@ class Vad(Protocol):
     """Voice activity detection. Thread-safe, one thread a stream at a time."""
 
     def open(self) -> VadStream: ...
+
+
+class TurnJudge(Protocol):
+    """Judges by the sound of a voice whether its turn is over."""
+
+    name: str
+
+    async def judge(self, audio: Float32) -> float:
+        """Return the probability (0..1) that the speaker has finished. `audio` is the turn so far at `EAR_RATE`, up to and with its pause.
+
+        Raises `EngineError`.
+        """
+        ...
+
+    async def close(self) -> None: ...

@@ -194,7 +194,9 @@ class ScriptedStt:
         self._texts: deque[str | EngineError] = deque(texts)
         self._otherwise, self._delay, self._gate = otherwise, delay, gate
 
-    async def transcribe(self, audio: Float32, *, language: str | None, prompt: str | None) -> Transcript:
+    async def transcribe(
+        self, audio: Float32, *, language: str | None, prompt: str | None, logprobs: bool = False, partial: bool = False
+    ) -> Transcript:
         seconds = len(audio) / EAR_RATE
         self.heard.append(seconds)
         text = _next(self._texts, self._otherwise)

@@ -64,7 +64,9 @@ class WhisperStt:
             raise EngineError("model_unavailable", f"The Whisper model in {folder} can't be loaded: {error}") from error
         return cls(model, name, workers=count)
 
-    async def transcribe(self, audio: Float32, *, language: str | None, prompt: str | None) -> Transcript:
+    async def transcribe(
+        self, audio: Float32, *, language: str | None, prompt: str | None, logprobs: bool = False, partial: bool = False
+    ) -> Transcript:
         seconds = len(audio) / EAR_RATE
         spoken = self._language(language)
         if seconds < MIN_SECONDS:
