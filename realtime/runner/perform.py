@@ -14,13 +14,13 @@ from typing import TypeVar, assert_never
 from msgspec import Struct
 
 from realtime.errors import EngineError
-from realtime.ports import ArgumentsDelta, CallBegan, Finished, Llm, Stt, TextDelta, Tts, Vad
+from realtime.ports import ArgumentsDelta, CallBegan, Finished, Float32, Llm, Stt, TextDelta, Tts, TurnJudge, Vad
 from realtime.runner.listening import Listening
 from realtime.runner.outbox import Outbox
 from realtime.runner.sounds import Mouth, heard
 from realtime.runner.tasks import Tasks
 from realtime.session import inputs
-from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Judge, Send, Speak, Transcribe
 from realtime.session.inputs import Input
 from realtime.wire.codec import Codec
 from realtime.wire.server import ErrorInfo
@@ -28,7 +28,7 @@ from realtime.wire.server import ErrorInfo
 log = logging.getLogger(__name__)
 
 
-E = TypeVar("E", Generate, Speak, Transcribe)
+E = TypeVar("E", Generate, Speak, Transcribe, Judge)
 
 
 class Engines(Struct, frozen=True):
@@ -41,6 +41,8 @@ class Engines(Struct, frozen=True):
     vad: Vad
     workers: Executor
     """Threads for the detector and for conversions."""
+    judge: TurnJudge | None = None
+    """None: whether a turn is over, its words must tell."""
 
 
 def error_info(error: Exception) -> ErrorInfo:
@@ -72,8 +74,10 @@ class Performer:
                 self._tasks.start(id, self._guard(self._generate, effect, lambda error: inputs.ResponseBroke(id, error)))
             case Speak(response_id=id):
                 self._tasks.start(id, self._guard(self._speak, effect, lambda error: inputs.ResponseBroke(id, error)))
-            case Transcribe(item_id=id, content_index=index):
-                self._tasks.start(id, self._guard(self._transcribe, effect, lambda error: _not_transcribed(id, index, error)))
+            case Transcribe():
+                self._tasks.start(effect.item_id, self._guard(self._transcribe, effect, lambda error: _not_transcribed(effect, error)))
+            case Judge(item_id=id, attempt=attempt):
+                self._tasks.start(id, self._guard(self._judge, effect, lambda error: inputs.TurnJudged(id, attempt, None)))
             case Abandon(id=id):
                 self._tasks.abandon(id)
             case Close(code=code, reason=reason):
@@ -125,10 +129,31 @@ class Performer:
             self._post(inputs.ClauseSounded(effect.response_id, effect.clause, audio))
 
     async def _transcribe(self, effect: Transcribe) -> None:
-        loop = asyncio.get_running_loop()
-        audio = await loop.run_in_executor(self._engines.workers, heard, effect.audio, effect.format)
-        transcript = await self._engines.stt.transcribe(audio, language=effect.language, prompt=effect.prompt)
-        self._post(inputs.SpeechTranscribed(effect.item_id, effect.content_index, transcript.text, transcript.seconds))
+        audio = await self._heard(effect)
+        transcript = await self._engines.stt.transcribe(
+            audio, language=effect.language, prompt=effect.prompt, logprobs=effect.logprobs, partial=effect.partial
+        )
+        outcome = inputs.SpeechTranscribed(
+            effect.item_id,
+            effect.content_index,
+            transcript.text,
+            transcript.seconds,
+            effect.attempt,
+            transcript.no_speech,
+            transcript.confidence,
+            transcript.tokens,
+        )
+        self._post(outcome)
+
+    async def _judge(self, effect: Judge) -> None:
+        judge = self._engines.judge
+        if judge is None:  # a session is told whether there is one
+            raise AssertionError("nobody can judge")
+        finished = await judge.judge(await self._heard(effect))
+        self._post(inputs.TurnJudged(effect.item_id, effect.attempt, finished))
+
+    async def _heard(self, effect: Transcribe | Judge) -> Float32:
+        return await asyncio.get_running_loop().run_in_executor(self._engines.workers, heard, effect.audio, effect.format)
 
     # The detector
 
@@ -141,7 +166,7 @@ class Performer:
         self._post(inputs.DetectionFailed(epoch, error_info(error)))
 
 
-def _not_transcribed(item_id: str, content_index: int, error: ErrorInfo) -> Input:
+def _not_transcribed(effect: Transcribe, error: ErrorInfo) -> Input:
     # agents-realtime drops the event when `param` is null (PROTOCOL 3.2).
     told = ErrorInfo(type="transcription_error", code=error.code, message=error.message, param="audio")
-    return inputs.TranscriptionBroke(item_id, content_index, told)
+    return inputs.TranscriptionBroke(effect.item_id, effect.content_index, told, effect.attempt)

@@ -49,6 +49,11 @@ def model(request: Request) -> str | None:
     return next(iter(query.get("model", []) + query.get("deployment", [])), None)
 
 
+def transcribes_only(request: Request) -> bool:
+    """Does the address ask for a transcription-only session (PROTOCOL 1.1)?"""
+    return parse_qs(urlsplit(request.path).query).get("intent") == ["transcription"]
+
+
 def answer(connection: ServerConnection, request: Request) -> Response | None:
     """The response to a request that is no websocket handshake; None for one that may be."""
     path = urlsplit(request.path).path

@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request
 
 from realtime.errors import ConfigError
 from realtime.runner.perform import Engines
@@ -21,7 +23,7 @@ from realtime.session.machine import Session
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
-from realtime.wire.settings import Settings
+from realtime.wire.settings import AnySettings, Settings, Transcription, TranscriptionAudio, TranscriptionSettings
 
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes of one frame. 15 MiB of audio are 20 MiB of base64: a frame that holds somewhat more is answered, one over this ends the socket."""
@@ -90,21 +92,27 @@ class Listener:
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
         codec = self._codecs[http.dialect(socket.request)]
-        connection = Connection(socket, self._session(codec, http.model(socket.request)), self._service.engines, codec)
+        connection = Connection(socket, self._session(codec, socket.request), self._service.engines, codec)
         self._connections.add(connection)
         try:
             await connection.run()
         finally:
             self._connections.discard(connection)
 
-    def _session(self, codec: Codec, model: str | None) -> Session:
+    def _session(self, codec: Codec, request: Request) -> Session:
         service = self._service
         ids = service.new_ids()
-        settings = Settings(
-            id=ids.new("sess"),
-            model=model or service.engines.llm.name,
-            output_modalities=("audio",) if service.abilities.speech else ("text",),
-            expires_at=int(time.time() + service.abilities.session_seconds),  # noqa: TID251 - a date for the client, no measure
-            audio=codec.audio,
-        )
+        expires_at = int(time.time() + service.abilities.session_seconds)  # noqa: TID251 - a date for the client, no measure
+        settings: AnySettings
+        if http.transcribes_only(request):
+            heard = replace(codec.audio.input, transcription=Transcription())
+            settings = TranscriptionSettings(id=ids.new("sess"), expires_at=expires_at, audio=TranscriptionAudio(heard))
+        else:
+            settings = Settings(
+                id=ids.new("sess"),
+                model=http.model(request) or service.engines.llm.name,
+                output_modalities=("audio",) if service.abilities.speech else ("text",),
+                expires_at=expires_at,
+                audio=codec.audio,
+            )
         return Session(settings, ids, service.abilities)

@@ -14,5 +14,9 @@ class Abilities(Struct, frozen=True, kw_only=True):
     """ENABLE_AUDIO_PROCESSING"""
     images: bool = True
     """ENABLE_IMAGE_PROCESSING"""
+    judges: bool = False
+    """There is a model that hears whether a turn is over; else its words must tell."""
+    interruption_ms: int = 96
+    """Speech that it takes to interrupt: a cough or a door must not silence an answer."""
     session_seconds: float = 3600
     """How long a session may last (PROTOCOL 1.5)."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 from realtime.errors import ClientError
 from realtime.session.effects import Detect
 from realtime.session.input_audio import InputAudio
-from realtime.session.turns import SpeechStarted, SpeechStopped, TurnDetector
+from realtime.session.turns import WINDOW_MS, SpeechPaused, SpeechStarted, SpeechStopped, TurnDetector
 from realtime.wire.settings import AudioFormat, ServerVad, TurnDetection
 
 MAX_HELD_MS = 600_000
@@ -29,12 +29,23 @@ class TurnBegan(Struct, frozen=True):
     """Of session audio; includes the prefix padding."""
 
 
+class TurnPaused(Struct, frozen=True):
+    """They are silent for a moment, and have perhaps finished."""
+
+
 class TurnEnded(Struct, frozen=True):
     """They stopped."""
 
     at_ms: int
     end: int
     """Position in the buffer, samples."""
+    spoken_until: int
+    """Position at which its last speech ended."""
+    speech_ms: int
+    """How much of the turn was speech."""
+
+
+Heard = TurnBegan | TurnPaused | TurnEnded
 
 
 class Ear:
@@ -50,7 +61,26 @@ class Ear:
 
     @property
     def talking(self) -> bool:
-        return self._detector is not None and self._detector.talking
+        """Is a turn open?"""
+        return self._detector is not None and self._detector.turn is not None
+
+    @property
+    def speech_ms(self) -> int:
+        """Speech in the open turn so far."""
+        turn = None if self._detector is None else self._detector.turn
+        return 0 if turn is None else turn.speech_ms
+
+    @property
+    def spoken_until(self) -> int:
+        """Position in the buffer up to which the open turn is speech; what follows is silence so far. Samples."""
+        turn = None if self._detector is None else self._detector.turn
+        return self.buffer.start if turn is None else min(self._position(turn.until_ms), self.buffer.received)
+
+    @property
+    def scored_until(self) -> int:
+        """Position in the buffer up to which the detector has heard it, samples."""
+        scored = 0 if self._detector is None else self._detector.position_ms
+        return min(self._position(scored), self.buffer.received)
 
     @property
     def _prefix(self) -> int:
@@ -91,24 +121,35 @@ class Ear:
             return None
         return Detect(self.epoch, whole, self.buffer.format)
 
-    def hear(self, score: float) -> TurnBegan | TurnEnded | None:
-        """Take the score of the epoch's next window."""
+    def hear(self, score: float, needed_ms: int = WINDOW_MS) -> Heard | None:
+        """Take the score of the epoch's next window. A turn begins after `needed_ms` of speech."""
         if self._detector is None:
             return None
-        heard = self._detector.hear(score)
+        heard = self._detector.hear(score, needed_ms)
         match heard:
             case SpeechStarted(at_ms=at_ms):
                 self.buffer.drop(self._position(at_ms) - self._prefix)
                 return TurnBegan(self.buffer.origin_ms + self.buffer.ms(self.buffer.start))
-            case SpeechStopped(at_ms=at_ms):
-                end = min(self._position(at_ms), self.buffer.received)
-                return TurnEnded(self.buffer.origin_ms + self.buffer.ms(end), end)
+            case SpeechPaused():
+                return TurnPaused()
+            case SpeechStopped():
+                return self._ended(heard)
             case None:
-                if not self._detector.talking:
-                    self.buffer.drop(self._position(self._detector.position_ms) - self._prefix)
+                if not self.talking:
+                    self.buffer.drop(self._position(self._detector.calm_ms) - self._prefix)
                 return None
             case _:
                 assert_never(heard)
+
+    def judged(self, finished: float | None) -> TurnEnded | None:
+        """Take what was judged of the pause (`TurnDetector.judged`)."""
+        stopped = None if self._detector is None else self._detector.judged(finished)
+        return None if stopped is None else self._ended(stopped)
+
+    def _ended(self, stopped: SpeechStopped) -> TurnEnded:
+        end = min(self._position(stopped.at_ms), self.buffer.received)
+        spoken_until = min(self._position(stopped.until_ms), end)
+        return TurnEnded(self.buffer.origin_ms + self.buffer.ms(end), end, spoken_until, stopped.speech_ms)
 
     def _position(self, epoch_ms: int) -> int:
         return self._epoch_start + self.buffer.samples(epoch_ms)
@@ -121,6 +162,10 @@ class Ear:
                 "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
                 f"but buffer only has {self.buffer.held_ms:.2f}ms of audio.",
             )
+        return self.take_all()
+
+    def take_all(self) -> bytes:
+        """Take everything held, be it nothing, and listen anew."""
         audio = self.buffer.take(self.buffer.received)
         self.restart()
         return audio

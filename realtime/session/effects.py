@@ -10,6 +10,10 @@ from realtime.wire.server import ServerEvent
 from realtime.wire.settings import AudioFormat
 
 
+WHOLE = 0
+"""The attempt that hears an utterance from its beginning to its end."""
+
+
 class Send(Struct, frozen=True, tag=True):
     """Write an event to the client."""
 
@@ -27,7 +31,7 @@ class Detect(Struct, frozen=True, tag=True):
     format: AudioFormat
 
 
-class Transcribe(Struct, frozen=True, tag=True):
+class Transcribe(Struct, frozen=True, tag=True, omit_defaults=True):
     """Write down what was said."""
 
     item_id: str
@@ -36,6 +40,23 @@ class Transcribe(Struct, frozen=True, tag=True):
     format: AudioFormat
     language: str | None
     prompt: str | None
+    attempt: int = WHOLE
+    """Tells this hearing of the utterance from those of its beginning, which count from 1."""
+    partial: bool = False
+    """The utterance goes on: another hearing will come."""
+    logprobs: bool = False
+    """Are the probabilities of the words wanted, too?"""
+
+
+class Judge(Struct, frozen=True, tag=True):
+    """Judge by the sound whether a speaker has finished."""
+
+    item_id: str
+    """Of the item that the turn will become."""
+    attempt: int
+    audio: bytes
+    """The turn so far, or its end."""
+    format: AudioFormat
 
 
 class Generate(Struct, frozen=True, tag=True):
@@ -70,7 +91,7 @@ class Close(Struct, frozen=True, tag=True):
     reason: str
 
 
-Effect = Send | Detect | Transcribe | Generate | Speak | Abandon | Close
+Effect = Send | Detect | Transcribe | Judge | Generate | Speak | Abandon | Close
 
 
 class Effects:

@@ -62,6 +62,20 @@ class InputAudio:
             self.received += len(whole) // self._width
         return whole
 
+    def peek(self, begin: int, end: int) -> bytes:
+        """A copy of what is held between two positions."""
+        begin = max(begin, self.start)
+        offset, size = (begin - self.start) * self._width, (end - begin) * self._width
+        found: list[bytes] = []
+        for chunk in self._chunks:
+            if size <= 0:
+                break
+            if offset < len(chunk):
+                found.append(chunk[offset : offset + size])
+                size -= len(found[-1])
+            offset = max(0, offset - len(chunk))
+        return b"".join(found)
+
     def take(self, end: int) -> bytes:
         """Remove and return everything up to the position `end`."""
         count = max(0, min(end, self.received) - self.start)

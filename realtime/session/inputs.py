@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from realtime.errors import ClientError
-from realtime.ports import TokenUsage
+from realtime.ports import TokenLogprob, TokenUsage
 from realtime.wire.client import ClientEvent
 from realtime.wire.server import ErrorInfo
 
@@ -55,6 +55,13 @@ class SpeechTranscribed(Struct, frozen=True, tag=True):
     content_index: int
     text: str
     seconds: float
+    attempt: int = 0
+    """Of the `Transcribe`."""
+    no_speech: float | None = None
+    """Probability that nobody spoke, where the engine can say."""
+    confidence: float | None = None
+    """Mean log probability of its tokens, where the engine can say."""
+    tokens: tuple[TokenLogprob, ...] = ()
 
 
 class TranscriptionBroke(Struct, frozen=True, tag=True):
@@ -63,6 +70,16 @@ class TranscriptionBroke(Struct, frozen=True, tag=True):
     item_id: str
     content_index: int
     error: ErrorInfo
+    attempt: int = 0
+
+
+class TurnJudged(Struct, frozen=True, tag=True):
+    """A `Judge` has ended."""
+
+    item_id: str
+    attempt: int
+    finished: float | None
+    """Probability that the speaker has finished; None if it could not be judged."""
 
 
 class TextGenerated(Struct, frozen=True, tag=True):
@@ -127,6 +144,6 @@ class ResponseBroke(Struct, frozen=True, tag=True):
 ResponseOutcome = TextGenerated | ClauseSounded | ClauseSpoken | CallGenerated | ArgumentsGenerated | GenerationFinished | ResponseBroke
 """What serves a response, by its id."""
 
-Outcome = ResponseOutcome | SpeechScored | SpeechTranscribed | TranscriptionBroke | DetectionFailed
+Outcome = ResponseOutcome | SpeechScored | SpeechTranscribed | TranscriptionBroke | TurnJudged | DetectionFailed
 
 Input = Outcome | ClientEvent | Opened | FrameRefused | TimePassed | ServerStopping

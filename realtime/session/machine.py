@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from msgspec import Struct
+
 from realtime.errors import ClientError
 from realtime.session.abilities import Abilities
 from realtime.session.admission import admit, check_audio
 from realtime.session.conversation import Conversation, Entry, snapshot
-from realtime.session.ear import Ear, TurnBegan, TurnEnded
+from realtime.session.ear import Ear, Heard, TurnBegan, TurnEnded, TurnPaused
 from realtime.session.effects import Close, Effect, Effects
 from realtime.session.ids import Ids
 from realtime.session.inputs import (
@@ -33,35 +35,50 @@ from realtime.session.inputs import (
     TextGenerated,
     TimePassed,
     TranscriptionBroke,
+    TurnJudged,
 )
+from realtime.session.playback import Playback
 from realtime.session.responses import Responses
 from realtime.session.sound import Sound
+from realtime.session.speaking import Draft, Speaking
 from realtime.session.transcripts import Transcripts
+from realtime.session.turns import WINDOW_MS
 from realtime.session.updates import updated
 from realtime.wire import client, server
 from realtime.wire.items import FunctionCallOutput, InputAudio, Message, OutputAudio
-from realtime.wire.settings import Settings
+from realtime.wire.settings import AnySettings, ServerVad, Settings, seconds
 
 GOING_AWAY = 1001
 """Close code of a session that reached its end, and of a server that stops (PROTOCOL 1.4; RFC 6455, 7.4.1)."""
 
 
+class Answered(Struct, frozen=True):
+    """The last response is over, and nothing has happened since."""
+
+    at: float
+    """On the session's clock, seconds."""
+    heard_ms: int
+    """Audio that the session had received by then."""
+
+
 class Session:
     """Everything about one client, but the wires."""
 
-    def __init__(self, settings: Settings, ids: Ids, abilities: Abilities = Abilities()) -> None:  # noqa: B008 - frozen
+    def __init__(self, settings: AnySettings, ids: Ids, abilities: Abilities = Abilities()) -> None:  # noqa: B008 - frozen
         self.settings = settings
         self.conversation = Conversation(ids.new("conv"))
         self._abilities = abilities
         self._ids = ids
         self._effects = Effects(ids)
         self._ear = Ear(settings.audio.input.format, settings.audio.input.turn_detection)
-        self._turn: str | None = None
-        """Id of the item that the open turn will become."""
+        self._speaking = Speaking(self._ear, self._effects, abilities)
         self._transcripts = Transcripts(self.conversation, self._effects)
         self._responses = Responses(self.conversation, self._transcripts, self._effects, ids, abilities)
         self._owed = False
         """A turn ended while a response was running and not to be interrupted: it is answered next."""
+        self._playback = Playback()
+        self._answered: Answered | None = None
+        self._now = 0.0
         self._deadline: float | None = None
         self._closed = False
 
@@ -71,10 +88,14 @@ class Session:
         """Take what happened. `now` is in seconds on any clock that does not run backwards."""
         if self._closed:
             return []
+        self._now = now
+        answering = self._responses.active
         match input:
             case TextGenerated() | ClauseSounded() | SpeechScored() | ClauseSpoken() | GenerationFinished():
                 self._come_out(input)
             case CallGenerated() | ArgumentsGenerated() | ResponseBroke() | SpeechTranscribed() | TranscriptionBroke() | DetectionFailed():
+                self._come_out(input)
+            case TurnJudged():
                 self._come_out(input)
             case Opened():
                 self._open(now)
@@ -88,11 +109,25 @@ class Session:
                 self._obey(input)
         if self._owed and not self._closed:
             self._pay()
+        if self._responses.active is not answering:
+            self._answered = Answered(now, self._ear.buffer.end_ms) if self._responses.active is None else None
         return self._effects.take()
 
     def deadline(self) -> float | None:
         """When `TimePassed` is wanted, on the clock of `now`; None for never."""
-        return None if self._closed else self._deadline
+        if self._closed or self._deadline is None:
+            return None
+        idle = self._idle_deadline()
+        return self._deadline if idle is None else min(idle, self._deadline)
+
+    def _idle_deadline(self) -> float | None:
+        """When somebody who says nothing is spoken to."""
+        detection = self.settings.audio.input.turn_detection
+        if self._answered is None or self._speaking.id is not None or not isinstance(detection, ServerVad):
+            return None
+        if detection.idle_timeout_ms is None:
+            return None
+        return max(self._answered.at, self._playback.until) + detection.idle_timeout_ms / 1000
 
     @property
     def busy(self) -> bool:
@@ -104,11 +139,17 @@ class Session:
     def _open(self, now: float) -> None:
         self._deadline = now + self._abilities.session_seconds
         self._effects.send(server.SessionCreated(session=self.settings))
-        self._effects.send(server.ConversationCreated(conversation=server.Conversation(self.conversation.id)))
+        if isinstance(self.settings, Settings):
+            self._effects.send(server.ConversationCreated(conversation=server.Conversation(self.conversation.id)))
 
     def _pass_time(self, now: float) -> None:
-        if self._deadline is None or now < self._deadline:
-            return
+        idle = self._idle_deadline()
+        if self._deadline is not None and now >= self._deadline:
+            self._expire()
+        elif idle is not None and now >= idle:
+            self._break_silence()
+
+    def _expire(self) -> None:
         minutes = self._abilities.session_seconds / 60
         expired = server.ErrorInfo(code="session_expired", message=f"Your session hit the maximum duration of {minutes:g} minutes.")
         self._responses.fail_all(expired)
@@ -156,7 +197,7 @@ class Session:
             case client.ConversationItemDelete():
                 self._delete(event)
             case client.ResponseCreate():
-                self._responses.create(event.response or client.ResponseParams(), self.settings, event.event_id)
+                self._respond(event)
             case client.ResponseCancel():
                 self._responses.cancel(event.response_id)
             case client.OutputAudioBufferClear():
@@ -171,7 +212,7 @@ class Session:
         heard = self.settings.audio.input
         self._ear.tune(heard.format, heard.turn_detection)
         if not self._ear.talking:
-            self._turn = None
+            self._speaking.drop()
         self._effects.send(server.SessionUpdated(session=self.settings), event.event_id)
 
     # Input audio and turns
@@ -183,49 +224,83 @@ class Session:
             self._effects.add(detect)
 
     def _commit_by_hand(self, event: client.InputAudioBufferCommit) -> None:
-        self._commit(self._ear.commit(), event.event_id)
+        audio, item_id = self._ear.commit(), self._speaking.id
+        self._speaking.drop()
+        self._transcribe(self._commit(audio, item_id, event.event_id))
 
     def _clear(self, event: client.InputAudioBufferClear) -> None:
         self._ear.clear()
-        self._turn = None
+        self._speaking.drop()
         self._effects.send(server.InputAudioBufferCleared(), event.event_id)
 
     def _hear(self, scored: SpeechScored) -> None:
+        detection = self.settings.audio.input.turn_detection
+        interrupting = detection is not None and detection.interrupt_response
+        answering = self._responses.active is not None or self._playback.until > self._now
+        needed_ms = self._abilities.interruption_ms if interrupting and answering else WINDOW_MS
         for score in scored.scores:
-            match self._ear.hear(score):
-                case TurnBegan(at_ms=at_ms):
-                    self._begin_turn(at_ms)
-                case TurnEnded(at_ms=at_ms, end=end):
-                    self._end_turn(at_ms, end)
+            self._follow(self._ear.hear(score, needed_ms))
+        if self._speaking.id is not None:
+            self._speaking.go_on(self.settings)
+
+    def _follow(self, heard: Heard | None) -> None:
+        match heard:
+            case TurnBegan(at_ms=at_ms):
+                self._begin_turn(at_ms)
+            case TurnPaused():
+                self._speaking.pause(self.settings)
+            case TurnEnded():
+                self._end_turn(heard)
+            case None:
+                pass
+            case _:
+                assert_never(heard)
 
     def _begin_turn(self, at_ms: int) -> None:
-        self._turn = self._ids.new("item")
-        self._effects.send(server.InputAudioBufferSpeechStarted(audio_start_ms=at_ms, item_id=self._turn))
+        item_id = self._ids.new("item")
+        self._speaking.begin(item_id)
+        self._effects.send(server.InputAudioBufferSpeechStarted(audio_start_ms=at_ms, item_id=item_id))
         detection = self.settings.audio.input.turn_detection
         if detection is not None and detection.interrupt_response:
             self._owed = False
+            self._playback.stop(self._now)
             self._responses.interrupt()
 
-    def _end_turn(self, at_ms: int, end: int) -> None:
-        if self._turn is None:
+    def _end_turn(self, ended: TurnEnded) -> None:
+        item_id, draft = self._speaking.id, self._speaking.end(ended)
+        if item_id is None:
             raise AssertionError("a turn ended that had not begun")
-        self._effects.send(server.InputAudioBufferSpeechStopped(audio_end_ms=at_ms, item_id=self._turn))
-        self._commit(self._ear.buffer.take(end))
+        self._effects.send(server.InputAudioBufferSpeechStopped(audio_end_ms=ended.at_ms, item_id=item_id))
+        entry = self._commit(self._ear.buffer.take(ended.end), item_id)
+        self._transcribe_turn(entry, draft, ended.speech_ms)
         detection = self.settings.audio.input.turn_detection
         if detection is None or not detection.create_response:
             return
         if self._responses.active is None:
-            self._responses.create(client.ResponseParams(), self.settings, None)
+            self._answer()
         else:
             self._owed = True
 
-    def _commit(self, audio: bytes, answers: str | None = None) -> None:
-        item_id, self._turn = self._turn or self._ids.new("item"), None
-        entry = Entry(Message("user", [InputAudio()], item_id), {0: Sound(self._ear.buffer.format, audio)})
-        committed = server.InputAudioBufferCommitted(previous_item_id=self.conversation.last_id, item_id=item_id)
+    def _commit(self, audio: bytes, item_id: str | None, answers: str | None = None, transcript: str | None = None) -> Entry:
+        """Make an item of audio, under the id that was announced for it, if one was."""
+        item = Message("user", [InputAudio(transcript)], item_id or self._ids.new("item"))
+        entry = Entry(item, {0: Sound(self._ear.buffer.format, audio)})
+        committed = server.InputAudioBufferCommitted(previous_item_id=self.conversation.last_id, item_id=entry.id)
         self._effects.send(committed, answers)
         self._add(entry, None)
-        self._transcribe(entry)
+        return entry
+
+    def _break_silence(self) -> None:
+        """Nobody has said anything for long enough: the model speaks (PROTOCOL 5.11)."""
+        detection = self.settings.audio.input.turn_detection
+        if self._answered is None or not isinstance(detection, ServerVad) or detection.idle_timeout_ms is None:
+            raise AssertionError("there is no silence to break")
+        end_ms, item_id = self._ear.buffer.end_ms, self._ids.new("item")
+        start_ms = max(self._answered.heard_ms, end_ms - detection.idle_timeout_ms)
+        self._effects.send(server.InputAudioBufferTimeoutTriggered(audio_start_ms=start_ms, audio_end_ms=end_ms, item_id=item_id))
+        entry = self._commit(self._ear.take_all(), item_id, transcript="")
+        self._transcripts.silent(entry, self.settings)
+        self._answer(silence=True)
 
     # Items
 
@@ -237,7 +312,7 @@ class Session:
     def _create_item(self, event: client.ConversationItemCreate) -> None:
         index = self.conversation.place(event.previous_item_id)
         entry = admit(event.item, "item", format=self.settings.audio.input.format, abilities=self._abilities, ids=self._ids)
-        if entry.id in self.conversation or entry.id == self._turn:  # the open turn's id is announced, so it is taken
+        if entry.id in self.conversation or entry.id == self._speaking.id:  # the open turn's id is announced, so it is taken
             raise ClientError(
                 "item_create_duplicate_item_id", f"Error adding item: an item with id '{entry.id}' already exists.", param="item.id"
             )
@@ -285,15 +360,24 @@ class Session:
 
     # Transcripts
 
+    @property
+    def _wants_words(self) -> bool:
+        """A model needs the words of every spoken item; without one, only a client that asked does."""
+        return isinstance(self.settings, Settings) or self.settings.audio.input.transcription is not None
+
     def _transcribe(self, entry: Entry) -> None:
-        self._transcripts.want(entry, self.settings.audio.input.transcription)
+        if self._wants_words:
+            self._transcripts.want(entry, self.settings)
+
+    def _transcribe_turn(self, entry: Entry, draft: Draft, speech_ms: int) -> None:
+        if self._wants_words:
+            self._transcripts.want_turn(entry, self.settings, draft, speech_ms)
 
     def _learn(self, outcome: SpeechTranscribed | TranscriptionBroke) -> None:
         if isinstance(outcome, SpeechTranscribed):
             self._transcripts.complete(outcome)
             self._heard(outcome.item_id)
-        else:
-            self._transcripts.fail(outcome)
+        elif self._transcripts.fail(outcome):
             self._responses.not_transcribed(outcome)
 
     def _heard(self, item_id: str) -> None:
@@ -302,11 +386,21 @@ class Session:
 
     # Responses
 
+    def _respond(self, event: client.ResponseCreate) -> None:
+        if not isinstance(self.settings, Settings):
+            raise ClientError("invalid_value", "A transcription session has no responses.", param="type")
+        self._responses.create(event.response or client.ResponseParams(), self.settings, event.event_id)
+
+    def _answer(self, *, silence: bool = False) -> None:
+        """Respond of our own accord."""
+        if isinstance(self.settings, Settings):
+            self._responses.create(client.ResponseParams(), self.settings, None, silence=silence)
+
     def _pay(self) -> None:
         """Answer the turn that waited for a response to end."""
         if self._responses.active is None:
             self._owed = False
-            self._responses.create(client.ResponseParams(), self.settings, None)
+            self._answer()
 
     # Outcomes
 
@@ -316,9 +410,15 @@ class Session:
             case SpeechScored() | DetectionFailed():
                 if outcome.epoch == self._ear.epoch:
                     self._detect(outcome)
-            case SpeechTranscribed() | TranscriptionBroke():
-                if self._transcripts.expects(outcome):
-                    self._learn(outcome)
+            case SpeechTranscribed() | TranscriptionBroke() if self._transcripts.expects(outcome):
+                self._learn(outcome)
+            case SpeechTranscribed() | TranscriptionBroke() | TurnJudged():
+                if self._speaking.expects(outcome):
+                    self._follow(self._speaking.learn(outcome, self.settings))
+            case ClauseSounded(response_id=id, audio=audio):
+                self._responses.come_out(outcome)
+                if (active := self._responses.active) is not None and active.id == id:
+                    self._playback.add(seconds(audio, active.terms.format), self._now)
             case _:
                 self._responses.come_out(outcome)
 
@@ -329,4 +429,4 @@ class Session:
         error = outcome.error
         self._effects.send(server.Error(error=server.ErrorDetail(type=error.type, code=error.code, message=error.message)))
         self._ear.restart()
-        self._turn = None
+        self._speaking.drop()

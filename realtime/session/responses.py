@@ -46,6 +46,8 @@ class Responses:
         self._running: dict[str, Response] = {}
         self._asides: dict[str, tuple[Item, ...]] = {}
         """What a response was given instead of the conversation, by response id."""
+        self._silence: str | None = None
+        """The response that is to break a silence: for any other, there is nothing to answer where nothing was said."""
         self.spoken = False
         """The model's voice has been heard: it can't change any more."""
 
@@ -60,8 +62,8 @@ class Responses:
 
     # Beginning
 
-    def create(self, params: client.ResponseParams, settings: Settings, event_id: str | None) -> None:
-        """Begin a response. Raises `ClientError`."""
+    def create(self, params: client.ResponseParams, settings: Settings, event_id: str | None, *, silence: bool = False) -> None:
+        """Begin a response; `silence`: it is wanted because nobody says anything. Raises `ClientError`."""
         agreed = terms(settings, params, self._abilities, event_id)
         aside = None if params.input is UNSET else self._gather(params.input, settings)
         own = params.conversation == "auto"
@@ -74,9 +76,10 @@ class Responses:
             )
         response = Response(agreed, self._conversation if own else None, self._effects, self._ids)
         self._running[response.id] = response
+        self._silence = response.id if silence else None
         if aside is not None:
             for entry in aside:
-                self._transcripts.want(entry, settings.audio.input.transcription)
+                self._transcripts.want(entry, settings)
             self._asides[response.id] = tuple(entry.item for entry in aside)
         entries = self._conversation if aside is None else aside
         waited = {entry.id for entry in entries if self._transcripts.pending(entry.id)}
@@ -99,7 +102,7 @@ class Responses:
     def _ask(self, response: Response) -> None:
         aside = self._asides.pop(response.id, None)
         items = self._conversation.items() if aside is None else tuple(snapshot(item) for item in aside)
-        if items and _said_nothing(items[-1]):
+        if items and _said_nothing(items[-1]) and response.id != self._silence:
             response.end_silent()
             self._settle(response)
         else:

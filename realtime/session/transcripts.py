@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from realtime.session.conversation import Conversation, Entry
-from realtime.session.effects import Abandon, Effects, Transcribe
+from realtime.session.effects import WHOLE, Abandon, Effects, Transcribe
+from realtime.session.hypothesis import Hypothesis
 from realtime.session.inputs import SpeechTranscribed, TranscriptionBroke
+from realtime.session.noise import understood
+from realtime.session.speaking import PART, Draft
 from realtime.wire import server
 from realtime.wire.items import InputAudio, OutputAudio
-from realtime.wire.settings import Transcription
+from realtime.wire.settings import AnySettings
 
 
 class Pending(Struct):
     """One part that is being transcribed."""
 
     part: InputAudio | OutputAudio
+    asked: Transcribe
     announced: bool
     """Is the client told of it? Only of its conversation, and if it asked; the model needs the words in any case."""
+    hypothesis: Hypothesis
+    """What the client was told while it was being said."""
+    speech_ms: int | None
+    """How much of it the detector took for speech, if it heard it."""
+    draft: bool = False
+    """A hearing from before its end is waited for: if it fails, the whole is asked for."""
 
 
 class Transcripts:
@@ -33,19 +44,44 @@ class Transcripts:
         return any(key[0] == item_id for key in self._pending)
 
     def expects(self, outcome: SpeechTranscribed | TranscriptionBroke) -> bool:
-        return (outcome.item_id, outcome.content_index) in self._pending
+        pending = self._pending.get((outcome.item_id, outcome.content_index))
+        return pending is not None and pending.asked.attempt == outcome.attempt
 
-    def want(self, entry: Entry, wish: Transcription | None) -> None:
+    def want(self, entry: Entry, settings: AnySettings) -> None:
         """Have every spoken part transcribed that has no words and is not being transcribed."""
+        for index in entry.sounds:
+            part, key = entry.part(index), (entry.id, index)
+            if part is not None and part.transcript is None and key not in self._pending:
+                pending = self._pending[key] = self._asking(entry, index, part, settings)
+                self._effects.add(pending.asked)
+
+    def want_turn(self, entry: Entry, settings: AnySettings, draft: Draft, speech_ms: int) -> None:
+        """Have a turn transcribed of which something may be known already."""
+        part = entry.part(PART)
+        assert part is not None
+        pending = self._pending[entry.id, PART] = self._asking(entry, PART, part, settings)
+        pending.hypothesis, pending.speech_ms = draft.hypothesis, speech_ms
+        pending.draft = draft.running
+        if draft.running:
+            pending.asked = replace(pending.asked, attempt=draft.attempt)
+        if draft.outcome is not None:
+            self.complete(draft.outcome)
+        elif not draft.running:
+            self._effects.add(pending.asked)
+
+    def silent(self, entry: Entry, settings: AnySettings) -> None:
+        """Say of an item in which nobody spoke that it has no words."""
+        if settings.audio.input.transcription is not None:
+            usage = server.DurationUsage(entry.sounds[PART].ms / 1000)
+            self._effects.send(server.TranscriptionCompleted(item_id=entry.id, content_index=PART, transcript="", usage=usage))
+
+    def _asking(self, entry: Entry, index: int, part: InputAudio | OutputAudio, settings: AnySettings) -> Pending:
+        sound, wish = entry.sounds[index], settings.audio.input.transcription
         # What is only one response's context is no news for the client: nothing out of band shows in `conversation.item.*` (PROTOCOL 5.9).
         announced = wish is not None and self._conversation.find(entry.id) is entry
         language, prompt = (None, None) if wish is None else (wish.language, wish.prompt)
-        for index, sound in entry.sounds.items():
-            part, key = entry.part(index), (entry.id, index)
-            if part is None or part.transcript is not None or key in self._pending:
-                continue
-            self._pending[key] = Pending(part, announced)
-            self._effects.add(Transcribe(entry.id, index, sound.audio, sound.format, language, prompt))
+        asked = Transcribe(entry.id, index, sound.audio, sound.format, language, prompt, logprobs=announced and bool(settings.include))
+        return Pending(part, asked, announced, Hypothesis(), None)
 
     def forget(self, item_id: str) -> None:
         """The item is gone."""
@@ -54,17 +90,38 @@ class Transcripts:
             self._effects.add(Abandon(item_id))
 
     def complete(self, outcome: SpeechTranscribed) -> None:
-        item_id, index, text = outcome.item_id, outcome.content_index, outcome.text
+        item_id, index = outcome.item_id, outcome.content_index
         pending = self._pending.pop((item_id, index))
-        pending.part.transcript = text
+        text = pending.part.transcript = understood(
+            outcome.text,
+            no_speech=outcome.no_speech,
+            confidence=outcome.confidence,
+            speech_ms=pending.speech_ms,
+            audio_ms=round(outcome.seconds * 1000),
+        )
         if not pending.announced:
             return
-        if text:
-            self._effects.send(server.TranscriptionDelta(item_id=item_id, content_index=index, delta=text))
+        logprobs: list[server.LogProb] | UnsetType = UNSET
+        if pending.asked.logprobs:
+            logprobs = [server.LogProb(token.text, token.logprob, list(token.text.encode())) for token in outcome.tokens if text]
+        if delta := pending.hypothesis.finish(text):
+            self._effects.send(server.TranscriptionDelta(item_id=item_id, content_index=index, delta=delta))
         usage = server.DurationUsage(outcome.seconds)
-        self._effects.send(server.TranscriptionCompleted(item_id=item_id, content_index=index, transcript=text, usage=usage))
+        completed = server.TranscriptionCompleted(item_id=item_id, content_index=index, transcript=text, usage=usage, logprobs=logprobs)
+        self._effects.send(completed)
 
-    def fail(self, outcome: TranscriptionBroke) -> None:
-        item_id, index = outcome.item_id, outcome.content_index
-        if self._pending.pop((item_id, index)).announced:
-            self._effects.send(server.TranscriptionFailed(item_id=item_id, content_index=index, error=outcome.error))
+    def fail(self, outcome: TranscriptionBroke) -> bool:
+        """Take a failure; False if the words can still come."""
+        key = outcome.item_id, outcome.content_index
+        pending = self._pending[key]
+        if pending.draft:
+            pending.draft = False
+            pending.asked = replace(pending.asked, attempt=WHOLE)
+            self._effects.add(pending.asked)
+            return False
+        del self._pending[key]
+        if pending.announced:
+            self._effects.send(
+                server.TranscriptionFailed(item_id=outcome.item_id, content_index=outcome.content_index, error=outcome.error)
+            )
+        return True

@@ -11,18 +11,29 @@ from realtime.errors import ClientError
 from realtime.session.abilities import Abilities
 from realtime.session.response import Terms
 from realtime.wire.client import ResponseParams
-from realtime.wire.settings import CustomVoice, Modality, Settings, SettingsPatch, TranscriptionSettingsPatch, merge
+from realtime.wire.settings import (
+    AnySettings,
+    CustomVoice,
+    Modality,
+    Settings,
+    SettingsPatch,
+    TranscriptionSettings,
+    TranscriptionSettingsPatch,
+    merge,
+)
 
 
-def updated(settings: Settings, patch: SettingsPatch | TranscriptionSettingsPatch, abilities: Abilities, *, spoken: bool) -> Settings:
+def updated(settings: AnySettings, patch: SettingsPatch | TranscriptionSettingsPatch, abilities: Abilities, *, spoken: bool) -> AnySettings:
     """The settings after a `session.update`; `spoken`: the model's voice has been heard already.
 
     Raises `ClientError`, and then nothing of the update is taken.
     """
+    if isinstance(settings, TranscriptionSettings):
+        if isinstance(patch, TranscriptionSettingsPatch):
+            return merge(settings, patch)
+        raise _wrong_kind("realtime", "transcription")
     if isinstance(patch, TranscriptionSettingsPatch):
-        raise ClientError(
-            "invalid_parameter", "Passing a transcription session update event to a realtime session is not allowed.", param="session.type"
-        )
+        raise _wrong_kind("transcription", "realtime")
     if patch.output_modalities is not UNSET:
         _check_modalities(patch.output_modalities, abilities, "session.output_modalities")
     _check_prompt(patch.prompt, "session.prompt")
@@ -34,6 +45,11 @@ def updated(settings: Settings, patch: SettingsPatch | TranscriptionSettingsPatc
             param="session.audio.output.voice",
         )
     return after
+
+
+def _wrong_kind(update: str, session: str) -> ClientError:
+    message = f"Passing a {update} session update event to a {session} session is not allowed."
+    return ClientError("invalid_parameter", message, param="session.type")
 
 
 def terms(settings: Settings, params: ResponseParams, abilities: Abilities, answers: str | None) -> Terms:

@@ -31,6 +31,7 @@ from realtime.wire.items import Audio, Item, ItemReference, Message, OutputAudio
 from realtime.wire.settings import (
     PCM_RATE,
     AudioFormat,
+    AudioInput,
     AudioInputPatch,
     AudioOutputPatch,
     AudioPatch,
@@ -52,7 +53,10 @@ from realtime.wire.settings import (
     Speed,
     ToolChoice,
     Transcription,
+    TranscriptionAudioPatch,
     TranscriptionPatch,
+    TranscriptionSettings,
+    TranscriptionSettingsPatch,
     Truncation,
     TurnDetection,
     TurnDetectionPatch,
@@ -102,6 +106,24 @@ class BetaSessionUpdate(ClientEventBase, tag="session.update"):
     session: BetaSettingsPatch
 
 
+class BetaTranscriptionPatch(Struct, kw_only=True, forbid_unknown_fields=True):
+    """`session` of a `transcription_session.update`."""
+
+    input_audio_format: FormatName | UnsetType = UNSET
+    input_audio_transcription: TranscriptionPatch | UnsetType | None = UNSET
+    turn_detection: TurnDetectionPatch | UnsetType | None = UNSET
+    input_audio_noise_reduction: NoiseReduction | UnsetType | None = UNSET
+    include: tuple[Include, ...] | UnsetType | None = UNSET
+    modalities: tuple[BetaModality, ...] | UnsetType = UNSET
+    """Without effect: such a session has no answers that could take one."""
+    client_secret: Any = UNSET
+    """Ignored on a websocket."""
+
+
+class BetaTranscriptionUpdate(ClientEventBase, tag="transcription_session.update"):
+    session: BetaTranscriptionPatch
+
+
 class BetaResponseParams(Struct, kw_only=True, forbid_unknown_fields=True):
     """`response` of a beta `response.create`."""
 
@@ -136,7 +158,7 @@ CommonEvent = (
 )
 """Client events that are the same in every dialect."""
 
-BetaClientEvent = CommonEvent | BetaSessionUpdate | BetaResponseCreate | ConversationItemCreate
+BetaClientEvent = CommonEvent | BetaSessionUpdate | BetaTranscriptionUpdate | BetaResponseCreate | ConversationItemCreate
 
 
 class BetaServerVad(Struct, tag="server_vad"):
@@ -175,6 +197,22 @@ class BetaSettings(Struct, kw_only=True):
     include: tuple[Include, ...] | None
 
 
+class BetaTranscriptionSettings(Struct, kw_only=True):
+    """The session object of a transcription-only session as beta serves it."""
+
+    id: str
+    object: Literal["realtime.transcription_session"] = "realtime.transcription_session"
+    expires_at: int
+    modalities: tuple[Modality, ...] = ("audio", "text")
+    input_audio_format: FormatName
+    input_audio_transcription: Transcription | None
+    turn_detection: BetaServerVad | SemanticVad | None
+    input_audio_noise_reduction: NoiseReduction | None
+    include: tuple[Include, ...] | None
+    client_secret: None = None
+    """Of sessions that were made over REST."""
+
+
 class BetaResponse(Struct, kw_only=True):
     """The response object as beta serves it."""
 
@@ -199,6 +237,14 @@ class BetaSessionCreated(server.ServerEvent, kw_only=True, tag="session.created"
 
 class BetaSessionUpdated(server.ServerEvent, kw_only=True, tag="session.updated"):
     session: BetaSettings
+
+
+class BetaTranscriptionCreated(server.ServerEvent, kw_only=True, tag="transcription_session.created"):
+    session: BetaTranscriptionSettings
+
+
+class BetaTranscriptionUpdated(server.ServerEvent, kw_only=True, tag="transcription_session.updated"):
+    session: BetaTranscriptionSettings
 
 
 class BetaItemCreated(server.ServerEvent, kw_only=True, tag="conversation.item.created"):
@@ -281,6 +327,20 @@ def _turn_detection(detection: TurnDetection | None) -> BetaServerVad | Semantic
     return _pick(BetaServerVad, detection, idle_timeout_ms=detection.idle_timeout_ms or UNSET)
 
 
+def _heard(input: AudioInput) -> dict[str, Any]:
+    """The flat fields of the input side."""
+    return {
+        "input_audio_format": _FORMAT_NAMES[type(input.format)],
+        "input_audio_transcription": input.transcription,
+        "turn_detection": _turn_detection(input.turn_detection),
+        "input_audio_noise_reduction": input.noise_reduction,
+    }
+
+
+def _transcription_settings(settings: TranscriptionSettings) -> BetaTranscriptionSettings:
+    return _pick(BetaTranscriptionSettings, settings, **_heard(settings.audio.input))
+
+
 class BetaCodec:
     """OpenAI-Beta: realtime=v1."""
 
@@ -304,6 +364,9 @@ class BetaCodec:
         match event:
             case BetaSessionUpdate(session=patch):
                 return SessionUpdate(session=self._settings_patch(patch), event_id=event.event_id)
+            case BetaTranscriptionUpdate(session=patch):
+                heard = TranscriptionAudioPatch(input=self._input_patch(patch))
+                return SessionUpdate(session=TranscriptionSettingsPatch(audio=heard, include=patch.include), event_id=event.event_id)
             case BetaResponseCreate(response=params):
                 response = None if params is None else self._response_params(params)
                 return ResponseCreate(response=response, event_id=event.event_id)
@@ -314,14 +377,17 @@ class BetaCodec:
     def _format(self, name: FormatName | UnsetType) -> AudioFormat | UnsetType:
         return UNSET if name is UNSET else self._formats[name]
 
+    def _input_patch(self, patch: BetaSettingsPatch | BetaTranscriptionPatch) -> AudioInputPatch:
+        return AudioInputPatch(
+            format=self._format(patch.input_audio_format),
+            transcription=patch.input_audio_transcription,
+            noise_reduction=patch.input_audio_noise_reduction,
+            turn_detection=patch.turn_detection,
+        )
+
     def _settings_patch(self, patch: BetaSettingsPatch) -> SettingsPatch:
         audio = AudioPatch(
-            input=AudioInputPatch(
-                format=self._format(patch.input_audio_format),
-                transcription=patch.input_audio_transcription,
-                noise_reduction=patch.input_audio_noise_reduction,
-                turn_detection=patch.turn_detection,
-            ),
+            input=self._input_patch(patch),
             output=AudioOutputPatch(format=self._format(patch.output_audio_format), voice=patch.voice, speed=patch.speed),
         )
         return _pick(
@@ -361,10 +427,14 @@ class BetaCodec:
                 return BetaItemCreated(event_id=event.event_id, previous_item_id=event.previous_item_id, item=self.item(event.item))
             case server.ConversationItemRetrieved() | server.ResponseOutputItemAdded() | server.ResponseOutputItemDone():
                 return replace(event, item=self.item(event.item))
-            case server.SessionCreated():
-                return BetaSessionCreated(event_id=event.event_id, session=self._settings(event.session))
-            case server.SessionUpdated():
-                return BetaSessionUpdated(event_id=event.event_id, session=self._settings(event.session))
+            case server.SessionCreated(session=Settings() as settings):
+                return BetaSessionCreated(event_id=event.event_id, session=self._settings(settings))
+            case server.SessionUpdated(session=Settings() as settings):
+                return BetaSessionUpdated(event_id=event.event_id, session=self._settings(settings))
+            case server.SessionCreated(session=TranscriptionSettings() as settings):
+                return BetaTranscriptionCreated(event_id=event.event_id, session=_transcription_settings(settings))
+            case server.SessionUpdated(session=TranscriptionSettings() as settings):
+                return BetaTranscriptionUpdated(event_id=event.event_id, session=_transcription_settings(settings))
             case server.ResponseCreated():
                 return BetaResponseCreated(event_id=event.event_id, response=self._response(event.response))
             case server.ResponseDone():
@@ -381,18 +451,15 @@ class BetaCodec:
         return replace(item, content=[_part(part) for part in item.content])
 
     def _settings(self, settings: Settings) -> BetaSettings:
-        audio = settings.audio
+        spoken = settings.audio.output
         return _pick(
             BetaSettings,
             settings,
             modalities=_modalities(settings.output_modalities),
-            voice=audio.output.voice,
-            speed=audio.output.speed,
-            input_audio_format=_FORMAT_NAMES[type(audio.input.format)],
-            output_audio_format=_FORMAT_NAMES[type(audio.output.format)],
-            input_audio_transcription=audio.input.transcription,
-            turn_detection=_turn_detection(audio.input.turn_detection),
-            input_audio_noise_reduction=audio.input.noise_reduction,
+            voice=spoken.voice,
+            speed=spoken.speed,
+            output_audio_format=_FORMAT_NAMES[type(spoken.format)],
+            **_heard(settings.audio.input),
             temperature=DEFAULT_TEMPERATURE if settings.temperature is UNSET else settings.temperature,
             max_response_output_tokens=settings.max_output_tokens,
         )

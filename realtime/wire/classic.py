@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.wire import server
-from realtime.wire.beta import BetaCodec, BetaResponseCreate, BetaSessionUpdate, CommonEvent
+from realtime.wire.beta import BetaCodec, BetaResponseCreate, BetaSessionUpdate, BetaTranscriptionUpdate, CommonEvent
 from realtime.wire.client import ClientEvent, ClientEventBase, ConversationItemCreate, ConversationItemTruncate
 from realtime.wire.codec import Frames, Reader
 from realtime.wire.items import (
@@ -74,7 +74,7 @@ class ClassicItemCreate(ClientEventBase, tag="conversation.item.create"):
     previous_item_id: str | None = None
 
 
-ClassicClientEvent = CommonEvent | BetaSessionUpdate | BetaResponseCreate | ClassicItemCreate
+ClassicClientEvent = CommonEvent | BetaSessionUpdate | BetaTranscriptionUpdate | BetaResponseCreate | ClassicItemCreate
 
 
 class ClassicCodec(BetaCodec):

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from realtime.wire.items import Item
-from realtime.wire.settings import AudioFormat, MaxTokens, Modality, Settings
+from realtime.wire.settings import AnySettings, AudioFormat, MaxTokens, Modality
 
 
 class ServerEvent(Struct, kw_only=True):
@@ -39,11 +39,11 @@ class Error(ServerEvent, kw_only=True, tag="error"):
 
 
 class SessionCreated(ServerEvent, kw_only=True, tag="session.created"):
-    session: Settings
+    session: AnySettings
 
 
 class SessionUpdated(ServerEvent, kw_only=True, tag="session.updated"):
-    session: Settings
+    session: AnySettings
 
 
 class Conversation(Struct, frozen=True):
@@ -52,7 +52,7 @@ class Conversation(Struct, frozen=True):
 
 
 class ConversationCreated(ServerEvent, kw_only=True, tag="conversation.created"):
-    """Written on beta sockets only: GA captures do not show it."""
+    """Written on beta sockets only: GA captures do not show it. Of a conversation with nobody, a transcription-only session, none is told."""
 
     conversation: Conversation
 

@@ -47,6 +47,11 @@ def sample_width(format: AudioFormat) -> int:
     return 2 if isinstance(format, PcmFormat) else 1
 
 
+def seconds(audio: bytes, format: AudioFormat) -> float:
+    """How long it sounds."""
+    return len(audio) / (sample_width(format) * sample_rate(format))
+
+
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[int, Meta(ge=0, le=60_000)]
 """A minute at the most: longer paddings and silences are mistakes of unit."""
@@ -203,6 +208,28 @@ class Settings(Struct, frozen=True, tag="realtime", kw_only=True):
     reasoning: Reasoning | UnsetType = UNSET
 
 
+class TranscriptionAudio(Struct, frozen=True):
+    """One direction only."""
+
+    input: AudioInput = AudioInput(transcription=Transcription())
+
+
+class TranscriptionSettings(Struct, frozen=True, tag="transcription", kw_only=True):
+    """The session object of a transcription-only session (PROTOCOL 2.7): it hears, and never answers."""
+
+    object: Literal["realtime.transcription_session"] = "realtime.transcription_session"
+    id: str
+    expires_at: int
+    """Unix seconds."""
+    audio: TranscriptionAudio = TranscriptionAudio()
+    """Transcripts are on from the start: upstream wants a model to be named first, and here there is one anyway."""
+    include: tuple[Include, ...] | None = None
+
+
+AnySettings = Settings | TranscriptionSettings
+"""Of either kind of session; a session stays of its kind."""
+
+
 # Patches. A field that its `target` lacks is accepted and has no effect here.
 
 
@@ -296,14 +323,14 @@ class SettingsPatch(Patch, tag="realtime"):
 
 
 class TranscriptionAudioPatch(Patch):
-    target = AudioSettings
+    target = TranscriptionAudio
     input: AudioInputPatch | UnsetType = UNSET
 
 
 class TranscriptionSettingsPatch(Patch, tag="transcription"):
     """`session` of a `session.update` meant for a transcription-only session (PROTOCOL 2.7)."""
 
-    target = Settings
+    target = TranscriptionSettings
     audio: TranscriptionAudioPatch | UnsetType = UNSET
     include: tuple[Include, ...] | UnsetType | None = UNSET
 

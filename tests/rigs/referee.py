@@ -9,12 +9,12 @@ from typing import Any
 from msgspec import UNSET, Struct, field
 
 from realtime.session import inputs
-from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Judge, Send, Speak, Transcribe
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
 from realtime.wire import client, server
 from realtime.wire.items import FunctionCall
-from realtime.wire.settings import CustomVoice, Settings, sample_width
+from realtime.wire.settings import AnySettings, CustomVoice, Settings, TranscriptionSettings, sample_width
 
 KEPT = ("conversation_id", "output_modalities", "max_output_tokens", "audio", "metadata", "temperature")
 """What `response.done` repeats of `response.created`."""
@@ -105,6 +105,10 @@ class Referee:
         """The turn that was stopped and must be committed next."""
         self._committed: str | None = None
         """The item that was committed and must be added next."""
+        self._new: list[str] = []
+        """Those that this input committed."""
+        self._told: set[tuple[str, int]] = set()
+        """Parts whose transcript is out, by item and index."""
         self._abandoned: set[str] = set()
         self._rates_due = False
         self._stream = bytearray()
@@ -148,8 +152,13 @@ class Referee:
                 self._event(input, event)
             case Generate() | Speak():
                 self._asked(self.running[effect.response_id], effect)
+            case Transcribe() if effect.partial:
+                assert effect.item_id == self.turn, "half an utterance is heard while it is spoken"
             case Transcribe():
-                self._transcribed(effect)
+                assert (effect.item_id, effect.content_index) not in self._told
+            case Judge():
+                assert effect.item_id == self.turn, "who has stopped is not judged"
+                assert self._session._abilities.judges
             case Detect():
                 assert effect.epoch == self._session._ear.epoch
                 assert effect.audio
@@ -178,15 +187,6 @@ class Referee:
         assert (request.tools, request.tool_choice) == (terms.tools, terms.tool_choice)
         assert request.temperature == (None if terms.temperature is UNSET else terms.temperature)
 
-    def _transcribed(self, effect: Transcribe) -> None:
-        if effect.item_id != self._committed:
-            return
-        self._committed = None
-        at = self._stream.find(effect.audio, self._used)
-        assert at >= 0, "what is committed is what came in, and nothing twice"
-        self._used = at + len(effect.audio)
-        self._taken += len(effect.audio)
-
     # Events
 
     def _event(self, input: Input, event: server.ServerEvent) -> None:
@@ -212,6 +212,7 @@ class Referee:
         assert response.id not in self.ended
         assert response.conversation_id is None or not any(run.default for run in self.running.values()), "one default response at a time"
         params = input.response if isinstance(input, client.ResponseCreate) else None
+        assert isinstance(self.settings, Settings), "who only writes down does not answer"
         terms = agreed(self.settings, params or client.ResponseParams())
         assert (response.status, response.output, response.usage) == ("in_progress", [], None)
         assert response.output_modalities == (terms.modality,)
@@ -238,11 +239,15 @@ class Referee:
     def _item(self, event: server.ConversationItemAdded | server.ConversationItemDone | server.ConversationItemDeleted) -> None:
         if isinstance(event, server.ConversationItemDeleted):
             self.order.remove(event.item_id)
+            self._told = {told for told in self._told if told[0] != event.item_id}
             return
         id = event.item.id
         assert isinstance(id, str)
         if isinstance(event, server.ConversationItemDone):
             self._open_items.remove(id)
+            if self._committed == id:
+                self._committed = None
+                self._new.append(id)
         else:
             assert self._committed in (None, id)
             assert id not in self.order
@@ -312,10 +317,17 @@ class Referee:
                 self._committed = id
             case server.InputAudioBufferCleared():
                 self.turn = None
-            case server.TranscriptionDelta(item_id=id) | server.TranscriptionCompleted(item_id=id) | server.TranscriptionFailed(item_id=id):
+            case server.InputAudioBufferTimeoutTriggered():
+                assert self.turn is None, "who speaks is not silent"
+                assert not any(run.default for run in self.running.values())
+            case server.TranscriptionDelta(item_id=id):
+                assert id in self.order or id == self.turn, "what is spoken, and what has been"
+                assert (id, event.content_index) not in self._told, "nothing after the whole"
+            case server.TranscriptionCompleted(item_id=id) | server.TranscriptionFailed(item_id=id):
                 assert id in self.order, "only what is in the conversation is transcribed for the client"
+                self._told.add((id, event.content_index))
 
-    def _updated(self, settings: Settings) -> None:
+    def _updated(self, settings: AnySettings) -> None:
         if settings.audio.input.format != self.settings.audio.input.format:
             self._stream.clear()
             self._used = self._taken = 0
@@ -327,17 +339,32 @@ class Referee:
         session = self._session
         assert not self._rates_due
         assert self._stopped is None
-        assert self._committed is None, "what is committed is transcribed"
+        assert self._committed is None, "what is committed becomes an item"
         assert self._open_items == {opened.id for run in self.running.values() if run.default for opened in run.items}
         assert [entry.id for entry in session.conversation] == self.order
         assert session.settings == self.settings
         assert session.busy == bool(self.running)
         assert session._responses._asides.keys() <= self.running.keys(), "nothing is kept of what has ended"
-        if isinstance(input, client.SessionUpdate | inputs.DetectionFailed) and session._turn is None:
+        if isinstance(input, client.SessionUpdate | inputs.DetectionFailed) and session._speaking.id is None:
             self.turn = None  # these may forget a turn, without a word
-        assert session._turn == self.turn
+        assert session._speaking.id == self.turn
         assert session._ear.talking == (self.turn is not None), "speech_started if and only if a turn is open"
+        for id in self._new:
+            self._check_new(id)
+        self._new.clear()
         self._account()
+
+    def _check_new(self, id: str) -> None:
+        entry = self._session.conversation.find(id)
+        assert entry is not None
+        audio, part = entry.sounds[0].audio, entry.part(0)
+        at = self._stream.find(audio, self._used)
+        assert at >= 0, "what is committed is what came in, and nothing twice"
+        self._used = at + len(audio)
+        self._taken += len(audio)
+        assert part is not None
+        known = part.transcript is not None or self._session._transcripts.pending(id)
+        assert known or isinstance(self.settings, TranscriptionSettings), "what is committed is transcribed"
 
     def _account(self) -> None:
         """Samples in are samples committed, let go and held."""

@@ -2,6 +2,7 @@
 
     # why it is worth keeping; comments and blank lines stand before the line that they are about
     @ dialect       of the client, in the first line that counts: beta or classic; else it is GA
+    & transcription the session only transcribes (PROTOCOL 2.7)
     ^ {..}          what the server can do, where that is not everything (`session.abilities`)
     = {..}          what the session starts with, as a `session.update` of GA writes it
     > {..}          a frame of the client (or any text at all: it need not be JSON)
@@ -37,12 +38,27 @@ from realtime.session.effects import Effect, Send
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
+from realtime.session.updates import updated
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
-from realtime.wire.settings import AudioFormat, PcmaFormat, PcmFormat, PcmuFormat, Settings, SettingsPatch, merge, sample_rate, sample_width
+from realtime.wire.settings import (
+    AnySettings,
+    AudioFormat,
+    PcmaFormat,
+    PcmFormat,
+    PcmuFormat,
+    Settings,
+    SettingsPatch,
+    Transcription,
+    TranscriptionAudio,
+    TranscriptionSettings,
+    TranscriptionSettingsPatch,
+    sample_rate,
+    sample_width,
+)
 
-HEADS = ("@", "^", "=")
+HEADS = ("@", "&", "^", "=")
 INPUTS = (">", "~", "+")
 OUTPUTS = ("<", "!")
 
@@ -56,7 +72,7 @@ _SILENCE = {PcmFormat: 0, PcmuFormat: 0xFF, PcmaFormat: 0xD5}
 
 CODECS: dict[str, Codec] = {"@ ga": GaCodec(), "@ beta": BetaCodec(), "@ classic": ClassicCodec(16_000)}
 
-_patch = msgspec.json.Decoder(SettingsPatch)
+_patch = msgspec.json.Decoder(SettingsPatch | TranscriptionSettingsPatch)
 
 
 class Sounds:
@@ -128,16 +144,27 @@ class Transcript:
         said = [line for line in script if line.startswith(HEADS + INPUTS)]
         dialect = said.pop(0) if said and said[0].startswith("@") else "@ ga"
         self._codec = CODECS[dialect]
+        transcribes = bool(said) and said[0] == "& transcription"
+        if transcribes:
+            said.pop(0)
         abilities = Abilities()
         if said and said[0].startswith("^"):
             abilities = msgspec.json.decode(said.pop(0)[1:], type=Abilities)
-        settings = replace(START, audio=self._codec.audio)
+        settings = self._beginning(transcribes)
         if said and said[0].startswith("="):
-            settings = merge(settings, _patch.decode(json.dumps({"type": "realtime", **json.loads(said.pop(0)[1:])})))
+            kind = "transcription" if transcribes else "realtime"
+            patch = _patch.decode(json.dumps({"type": kind, **json.loads(said.pop(0)[1:])}))
+            settings = updated(settings, patch, abilities, spoken=False)
         session = Session(settings, CountedIds(), abilities)
         if not said or said[0] != "~ Opened {}":
             session.receive(inputs.Opened(), now=0.0)
         return session
+
+    def _beginning(self, transcribes: bool) -> AnySettings:
+        if not transcribes:
+            return replace(START, audio=self._codec.audio)
+        heard = replace(self._codec.audio.input, transcription=Transcription())
+        return TranscriptionSettings(id="sess_1", expires_at=3600, audio=TranscriptionAudio(heard))
 
     def _taken(self, line: str) -> Iterator[str]:
         input = self._read(line[0], line[1:].strip())
@@ -169,7 +196,7 @@ class Transcript:
             return inputs.FrameRefused(error)
 
     def _outcome(self, name: str, body: str) -> Input:
-        fields = self._sounding(json.loads(body), self._session.settings.audio.output.format)
+        fields = self._sounding(json.loads(body), self._output_format)
         kind = next(cls for cls in get_args(Input) if cls.__name__ == name)
         outcome: Input = msgspec.convert({"type": name, **fields}, kind)
         return outcome
@@ -201,12 +228,17 @@ class Transcript:
             fields["audio"] = self._sounds.notation(fields["audio"], getattr(effect, "format"))  # noqa: B009 - not every effect has one
         yield f"! {name} {json.dumps(fields, ensure_ascii=False)}"
 
+    @property
+    def _output_format(self) -> AudioFormat:
+        settings = self._session.settings
+        return settings.audio.output.format if isinstance(settings, Settings) else PcmFormat()
+
     def _event(self, event: dict[str, Any]) -> dict[str, Any]:
-        audio = self._session.settings.audio
+        input = self._session.settings.audio.input
         if event["type"] in ("response.output_audio.delta", "response.audio.delta"):
-            event["delta"] = self._sounds.notation(base64.b64decode(event["delta"]), audio.output.format)
+            event["delta"] = self._sounds.notation(base64.b64decode(event["delta"]), self._output_format)
         for part in event.get("item", {}).get("content", []):
             if "audio" in part:
-                format = audio.input.format if part["type"] == "input_audio" else audio.output.format
+                format = input.format if part["type"] == "input_audio" else self._output_format
                 part["audio"] = self._sounds.notation(base64.b64decode(part["audio"]), format)
         return event

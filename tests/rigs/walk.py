@@ -13,11 +13,12 @@ from random import Random
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
-from realtime.session.effects import Abandon, Detect, Effect, Generate, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, Detect, Effect, Generate, Judge, Send, Speak, Transcribe
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
@@ -26,7 +27,17 @@ from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
 from realtime.wire.server import ErrorInfo, ResponseDone
-from realtime.wire.settings import PCM_RATE, Settings, sample_rate, sample_width
+from realtime.wire.settings import (
+    PCM_RATE,
+    AnySettings,
+    Modality,
+    Settings,
+    Transcription,
+    TranscriptionAudio,
+    TranscriptionSettings,
+    sample_rate,
+    sample_width,
+)
 from tests.rigs.reader import Reader
 from tests.rigs.referee import Referee
 
@@ -42,7 +53,10 @@ MANY_ITEMS = 20
 CODECS: tuple[Codec, ...] = (GaCodec(), BetaCodec(), ClassicCodec(PCM_RATE), ClassicCodec(16_000))
 
 TEXTS = ("Hello", ", world", ". ", " It is 3.14", "!\n", " and so on, and on, and on", "。", " Dr. Who?", "a" * 100)
+HEARD = ("", "Hello.", "What is this?", "What is", "What is the", "Hello, hello,")
 OOPS = ErrorInfo(type="server_error", code="oops", message="Oops.", param="none")
+
+Job = Generate | Speak | Transcribe | Judge | Detect
 
 _encode = msgspec.json.Encoder().encode
 
@@ -70,15 +84,14 @@ class Life:
         self.recent: deque[str | Input] = deque(maxlen=6)
         self._now = dice.uniform(0, 1000)
         abilities = Abilities(
-            speech=dice.random() < 0.9, audio=dice.random() < 0.9, images=dice.random() < 0.5, session_seconds=SESSION_SECONDS
+            speech=dice.random() < 0.9,
+            audio=dice.random() < 0.9,
+            images=dice.random() < 0.5,
+            judges=dice.random() < 0.5,
+            interruption_ms=dice.choice([32, 96]),
+            session_seconds=SESSION_SECONDS,
         )
-        settings = Settings(
-            id="sess_1",
-            model="any",
-            expires_at=0,
-            output_modalities=("audio",) if abilities.speech else ("text",),
-            audio=dice.choice(CODECS).audio,
-        )
+        settings = _beginning(dice, abilities)
         self._session, self._twin = (Session(settings, CountedIds(), abilities) for _ in range(2))
         self._referee = Referee(self._session)
         # A rate that only classic knows is nothing for the others.
@@ -97,7 +110,7 @@ class Life:
         self._now += self._dice.expovariate(2)
         due = self._session.deadline()
         if due is not None and self._now >= due:
-            self._give(inputs.TimePassed() if self._dice.random() < 0.5 else inputs.ServerStopping())
+            self._give(inputs.TimePassed() if self._dice.random() < 0.9 else inputs.ServerStopping())
         elif self._dice.random() < 0.01:
             self._give(inputs.TimePassed())
         elif self._dice.random() < 0.65 and (outcome := self._engines.outcome()) is not None:
@@ -138,12 +151,22 @@ class Life:
             self._seen[event.response.status] += 1
 
 
+def _beginning(dice: Random, abilities: Abilities) -> AnySettings:
+    audio = dice.choice(CODECS).audio
+    if dice.random() < 0.2:
+        return TranscriptionSettings(
+            id="sess_1", expires_at=0, audio=TranscriptionAudio(replace(audio.input, transcription=Transcription()))
+        )
+    modalities: tuple[Modality, ...] = ("audio",) if abilities.speech else ("text",)
+    return Settings(id="sess_1", model="any", expires_at=0, output_modalities=modalities, audio=audio)
+
+
 class Engines:
     """Does what the session asked for, in any order; sometimes goes on with what it was to abandon, and repeats itself."""
 
     def __init__(self, dice: Random) -> None:
         self._dice = dice
-        self._jobs: list[Generate | Speak | Transcribe | Detect] = []
+        self._jobs: list[Job] = []
         self._past: deque[Input] = deque(maxlen=30)
         self._unscored: Counter[int] = Counter()
         """Microseconds of audio of each epoch that make no whole window yet."""
@@ -155,7 +178,7 @@ class Engines:
         for effect in effects:
             if isinstance(effect, Abandon):
                 self._jobs = [job for job in self._jobs if _serves(job) != effect.id or self._dice.random() < 0.3]
-            elif isinstance(effect, Generate | Speak | Transcribe | Detect):
+            elif isinstance(effect, Job):
                 self._jobs.append(effect)
 
     def outcome(self) -> Input | None:
@@ -171,7 +194,7 @@ class Engines:
             self._past.append(outcome)
         return outcome
 
-    def _work(self, job: Generate | Speak | Transcribe | Detect) -> tuple[Input | None, bool]:
+    def _work(self, job: Job) -> tuple[Input | None, bool]:
         """What comes of a job now, and whether that is the end of it."""
         dice = self._dice.random()
         match job:
@@ -186,9 +209,13 @@ class Engines:
                 if dice < 0.5:
                     return inputs.ClauseSounded(id, clause, self._dice.randbytes(480)), False
                 return (inputs.ClauseSpoken(id, clause) if dice < 0.97 else inputs.ResponseBroke(id, OOPS)), True
-            case Transcribe(item_id=id, content_index=index):
-                text = self._dice.choice(["", "Hello.", "What is this?"])
-                return (inputs.SpeechTranscribed(id, index, text, 0.5) if dice < 0.75 else inputs.TranscriptionBroke(id, index, OOPS)), True
+            case Transcribe(item_id=id, content_index=index, attempt=attempt):
+                text = self._dice.choice(HEARD)
+                if dice < 0.25:
+                    return inputs.TranscriptionBroke(id, index, OOPS, attempt), True
+                return inputs.SpeechTranscribed(id, index, text, 0.5, attempt, self._dice.choice([None, 0.1, 0.9]), -0.5), True
+            case Judge(item_id=id, attempt=attempt):
+                return inputs.TurnJudged(id, attempt, self._dice.choice([None, 0.1, 0.9])), True
             case Detect(epoch=epoch):
                 return (self._scored(job) if dice < 0.98 else inputs.DetectionFailed(epoch, OOPS)), True
 
@@ -210,8 +237,8 @@ class Engines:
         return self._dice.uniform(0.5, 1) if self._speech else self._dice.uniform(0, 0.6)
 
 
-def _serves(job: Generate | Speak | Transcribe | Detect) -> str:
-    return job.item_id if isinstance(job, Transcribe) else "" if isinstance(job, Detect) else job.response_id
+def _serves(job: Job) -> str:
+    return job.item_id if isinstance(job, Transcribe | Judge) else "" if isinstance(job, Detect) else job.response_id
 
 
 class Client:
@@ -320,10 +347,11 @@ class Client:
             "silence_duration_ms": self._dice.choice([0, 100, 300]),
             "create_response": self._dice.random() < 0.7,
             "interrupt_response": self._dice.random() < 0.6,
+            "idle_timeout_ms": self._dice.choice([None, 5000]),
         }
         input: dict[str, Any] = {
             "turn_detection": self._dice.choice([None, vad, vad, {"type": "semantic_vad", "eagerness": "high"}]),
-            "transcription": self._dice.choice([None, {"model": "whisper-1", "language": "en"}]),
+            "transcription": self._dice.choice([None, {"model": "whisper-1", "language": "en"}, {"model": "gpt-realtime-whisper"}]),
             "format": {"type": self._dice.choice(["audio/pcm", "audio/pcmu", "audio/pcma"])},
         }
         session: dict[str, Any] = {
@@ -335,9 +363,14 @@ class Client:
             },
             "max_output_tokens": self._dice.choice(["inf", 10]),
             "prompt": None,
+            "include": self._dice.choice([None, ["item.input_audio_transcription.logprobs"]]),
         }
         named = {name: value for name, value in session.items() if self._dice.random() < 0.5}
-        return {"type": "session.update", "session": {"type": self._dice.choices(["realtime", "transcription"], [9, 1])[0], **named}}
+        transcribes = isinstance(self._referee.settings, TranscriptionSettings) ^ (self._dice.random() < 0.1)
+        if transcribes:
+            heard = {"audio": {"input": named["audio"]["input"]}} if "audio" in named else {}
+            named = heard | {name: value for name, value in named.items() if name == "include"}
+        return {"type": "session.update", "session": {"type": "transcription" if transcribes else "realtime", **named}}
 
     def _nonsense(self) -> Any:
         return self._dice.choice(

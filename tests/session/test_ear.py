@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from realtime.errors import ClientError
-from realtime.session.ear import MAX_HELD_MS, MIN_COMMIT_MS, SEMANTIC_PREFIX_MS, Ear, TurnBegan, TurnEnded
+from realtime.session.ear import MAX_HELD_MS, MIN_COMMIT_MS, SEMANTIC_PREFIX_MS, Ear, Heard, TurnBegan, TurnEnded, TurnPaused
 from realtime.session.effects import Detect
 from realtime.wire.settings import PcmFormat, PcmuFormat, SemanticVad, ServerVad, TurnDetection
 
@@ -17,7 +17,7 @@ def listening(detection: TurnDetection | None = VAD) -> Ear:
     return Ear(PCMU, detection)
 
 
-def hear(ear: Ear, *scores: float) -> list[TurnBegan | TurnEnded]:
+def hear(ear: Ear, *scores: float) -> list[Heard]:
     return [event for score in scores if (event := ear.hear(score)) is not None]
 
 
@@ -84,13 +84,13 @@ def test_semantic_turns_have_the_usual_padding() -> None:
 def test_a_turn_ends_after_its_silence() -> None:
     ear = listening()
     ear.append(bytes(10 * WINDOW))
-    assert hear(ear, 0.9, 0.9, 0.0) == [TurnBegan(0), TurnEnded(96, 3 * WINDOW)]
+    assert hear(ear, 0.9, 0.9, 0.0) == [TurnBegan(0), TurnEnded(96, 3 * WINDOW, 2 * WINDOW, 64)]
 
 
 def test_a_turn_does_not_end_after_the_audio() -> None:
     ear = listening()
     ear.append(bytes(WINDOW + 10))
-    assert hear(ear, 0.9, 0.0)[1] == TurnEnded(33, WINDOW + 10)
+    assert hear(ear, 0.9, 0.0)[1] == TurnEnded(33, WINDOW + 10, WINDOW, 32)
 
 
 def test_in_quiet_only_the_padding_is_kept() -> None:
@@ -149,7 +149,7 @@ def test_another_format_lets_go_of_what_is_held_but_not_of_the_time() -> None:
     ear.tune(PCMU, VAD)
     assert (ear.epoch, ear.talking, ear.buffer.held) == (1, False, 0)
     assert ear.append(bytes(WINDOW)) == Detect(1, bytes(WINDOW), PCMU)
-    assert hear(ear, 0.9, 0.0) == [TurnBegan(32), TurnEnded(64, WINDOW)]
+    assert hear(ear, 0.9, 0.0) == [TurnBegan(32), TurnEnded(64, WINDOW, WINDOW, 32)]
 
 
 def test_another_format_without_turn_detection_begins_no_epoch() -> None:
@@ -191,3 +191,41 @@ def test_detection_that_is_switched_on_hears_what_comes_from_then_on() -> None:
     assert ear.epoch == 1
     ear.append(bytes(WINDOW))
     assert hear(ear, 0.9) == [TurnBegan(4 * 32)]
+
+
+def test_what_may_become_a_turn_is_not_let_go() -> None:
+    ear = Ear(PCMU, ServerVad(prefix_padding_ms=0))
+    ear.append(bytes(10 * WINDOW))
+    assert [ear.hear(score, 96) for score in (0.0, 0.9, 0.9, 0.9)] == [None, None, None, TurnBegan(32)]
+    assert ear.buffer.start == WINDOW
+
+
+def test_it_knows_how_far_a_turn_has_come() -> None:
+    ear = listening()
+    ear.append(bytes(10 * WINDOW))
+    assert (ear.speech_ms, ear.spoken_until, ear.scored_until) == (0, 0, 0)
+    hear(ear, 0.0, 0.0, 0.0, 0.9, 0.9, 0.4)
+    assert (ear.speech_ms, ear.spoken_until, ear.scored_until) == (64, 5 * WINDOW, 6 * WINDOW)
+    hear(ear, 0.0)
+    assert (ear.speech_ms, ear.spoken_until) == (0, ear.buffer.start)
+
+
+def test_without_turn_detection_no_turn_comes_anywhere() -> None:
+    ear = listening(None)
+    ear.append(bytes(4 * WINDOW))
+    assert (ear.speech_ms, ear.spoken_until, ear.scored_until, ear.judged(1.0)) == (0, 0, 0, None)
+
+
+def test_a_pause_is_told_and_its_judgement_ends_the_turn() -> None:
+    ear = listening(SemanticVad())
+    ear.append(bytes(20 * WINDOW))
+    assert hear(ear, 0.9, *[0.0] * 6) == [TurnBegan(0), TurnPaused()]
+    assert ear.judged(0.0) is None
+    assert ear.judged(1.0) == TurnEnded(7 * 32, 7 * WINDOW, WINDOW, 32)
+
+
+def test_everything_can_be_taken_be_it_nothing() -> None:
+    ear = listening()
+    assert (ear.take_all(), ear.epoch) == (b"", 1)
+    ear.append(b"abc")
+    assert (ear.take_all(), ear.epoch) == (b"abc", 2)

@@ -102,3 +102,15 @@ def test_time_goes_on_from_the_buffer_before() -> None:
     buffer = InputAudio(PcmuFormat(), origin_ms=5000)
     buffer.append(bytes(80))
     assert buffer.end_ms == 5010
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "seen"), [(2, 5, b"cde"), (0, 9, b"bcdefghi"), (4, 4, b""), (5, 3, b""), (7, 99, b"hi"), (3, 6, b"def")]
+)
+def test_what_is_held_can_be_looked_at(begin: int, end: int, seen: bytes) -> None:
+    buffer = InputAudio(PcmuFormat())
+    for chunk in (b"abc", b"def", b"ghi"):
+        buffer.append(chunk)
+    buffer.drop(1)
+    assert buffer.peek(begin, end) == seen
+    assert buffer.held == 8
