@@ -19,6 +19,9 @@ BETA: TypeAdapter[Any] = TypeAdapter(Annotated[RealtimeServerEvent, Field(discri
 BETA_MODEL = "gpt-4o-realtime-preview"
 """Beta's types allow a session none but upstream's own models; a name of another would be this server's only fault."""
 
+BETA_SECRET = {"expires_at": 0, "value": ""}
+"""Beta's types want one of every transcription session; on a websocket upstream serves none."""
+
 
 def faults(events: list[Event], types: TypeAdapter[Any]) -> list[str]:
     """Say of each event that its type does not allow what is wrong with it."""

@@ -34,3 +34,15 @@ def test_the_model_is_the_one_that_the_address_names() -> None:
     assert http.model(request("/v1/realtime")) is None
     assert http.model(request("/v1/realtime?model=")) is None
     assert http.model(request("/openai/realtime?api-version=2025-04-01-preview&deployment=mine")) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("path", "only"),
+    [
+        ("/v1/realtime?intent=transcription", True),
+        ("/ws/realtime?x=1&intent=transcription", True),
+        ("/v1/realtime?intent=translation", False),
+    ],
+)
+def test_a_session_that_only_transcribes_is_asked_for_by_the_address(path: str, only: bool) -> None:
+    assert http.transcribes_only(request(path)) == only

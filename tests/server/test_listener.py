@@ -56,6 +56,19 @@ async def test_the_session_shows_the_model_that_was_named_else_the_one_that_answ
             assert (await first(client))["session"]["model"] == "gpt-realtime"  # type: ignore[index]
 
 
+async def test_a_session_that_only_transcribes_is_of_its_own_kind_in_every_dialect() -> None:
+    async with listening() as (_, url):
+        async with connect(url + STANDARD_PATH + "?intent=transcription") as client:
+            created = await first(client)
+            assert created["session"]["object"] == "realtime.transcription_session"  # type: ignore[index]
+            assert created["session"]["audio"]["input"]["transcription"]["model"] == "whisper-1"  # type: ignore[index]
+        async with connect(url + STANDARD_PATH + "?intent=transcription", additional_headers={"OpenAI-Beta": "realtime=v1"}) as client:
+            assert (await first(client))["type"] == "transcription_session.created"
+        async with connect(url + CLASSIC_PATH + "?intent=transcription") as client:
+            created = await first(client)
+            assert (created["type"], created["session"]["turn_detection"]) == ("transcription_session.created", None)  # type: ignore[index]
+
+
 async def test_a_server_without_a_voice_answers_in_text() -> None:
     async with listening(mute=True) as (_, url), connect(url + STANDARD_PATH) as client:
         assert (await first(client))["session"]["output_modalities"] == ["text"]  # type: ignore[index]

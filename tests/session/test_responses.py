@@ -40,7 +40,7 @@ class Desk:
     def say(self, transcript: str | None) -> None:
         entry = Entry(Message("user", [InputAudio(transcript)], "item_said"), {0: Sound(PcmFormat(), b"ss")})
         self.conversation.insert(entry)
-        self.transcripts.want(entry, None)
+        self.transcripts.want(entry, SETTINGS)
 
     def taken(self) -> list[object]:
         return [effect.event if isinstance(effect, Send) else effect for effect in self._effects.take()]
@@ -159,3 +159,15 @@ def test_all_of_them_fail_together(desk: Desk) -> None:
     desk.responses.fail_all(OOPS)
     assert desk.done() == [("resp_1", "failed"), ("resp_2", "failed")]
     assert not desk.responses
+
+
+def test_where_nothing_was_said_there_is_nothing_to_answer(desk: Desk) -> None:
+    desk.say("")
+    desk.create(AUTO)
+    assert desk.done() == [("resp_1", "completed")]
+
+
+def test_silence_that_is_to_be_broken_is_answered(desk: Desk) -> None:
+    desk.say("")
+    desk.responses.create(AUTO, SETTINGS, None, silence=True)
+    assert [request.response_id for request in desk.asked()] == ["resp_1"]

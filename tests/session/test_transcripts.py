@@ -3,20 +3,28 @@ from __future__ import annotations
 import pytest
 
 from realtime.session.conversation import Conversation, Entry
+from realtime.ports import TokenLogprob
 from realtime.session.effects import Abandon, Effects, Send, Transcribe
+from realtime.session.hypothesis import Hypothesis
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import SpeechTranscribed, TranscriptionBroke
 from realtime.session.sound import Sound
+from realtime.session.speaking import Draft
 from realtime.session.transcripts import Transcripts
 from realtime.wire.items import InputAudio, InputText, Message, Part
-from realtime.wire.server import ErrorInfo, TranscriptionCompleted, TranscriptionDelta, TranscriptionFailed
-from realtime.wire.settings import PcmuFormat, Transcription
+from realtime.wire.server import ErrorInfo, LogProb, TranscriptionCompleted, TranscriptionDelta, TranscriptionFailed
+from realtime.wire.settings import AudioInput, AudioSettings, Include, PcmuFormat, Settings, Transcription
 
 FORMAT = PcmuFormat()
 OOPS = ErrorInfo(type="transcription_error", code="oops", message="Oops.", param="audio")
 
 
+def settings(wish: Transcription | None, include: tuple[Include, ...] | None = None) -> Settings:
+    return Settings(id="sess_1", model="any", expires_at=0, audio=AudioSettings(AudioInput(transcription=wish)), include=include)
+
+
 WISH = Transcription()
+TURN = "item_1"
 
 
 class Desk:
@@ -33,8 +41,15 @@ class Desk:
     def asked(self, entry: Entry, wish: Transcription | None = WISH, *, stored: bool = True) -> list[object]:
         if stored and entry.id not in self._conversation:
             self._conversation.insert(entry)
-        self.transcripts.want(entry, wish)
+        self.transcripts.want(entry, settings(wish))
         return self.taken()
+
+    def turn(self, draft: Draft, *, speech_ms: int = 500, include: tuple[Include, ...] | None = None) -> Entry:
+        """A turn that has ended."""
+        entry = Entry(Message("user", [InputAudio()], TURN), {0: Sound(FORMAT, b"all of it")})
+        self._conversation.insert(entry)
+        self.transcripts.want_turn(entry, settings(WISH, include), draft, speech_ms)
+        return entry
 
 
 @pytest.fixture
@@ -158,3 +173,78 @@ def test_what_is_gone_is_abandoned_and_not_expected(desk: Desk) -> None:
     desk.transcripts.forget("item_1")
     assert desk.taken() == [Abandon("item_1")]
     assert (desk.transcripts.pending("item_1"), desk.transcripts.pending("item_2")) == (False, True)
+
+
+# Turns, of which something may be known when they end
+
+
+def told(text: str) -> Hypothesis:
+    """What two hearings agreed on."""
+    hypothesis = Hypothesis()
+    hypothesis.push(text)
+    hypothesis.push(text)
+    return hypothesis
+
+
+def test_a_turn_of_which_nothing_is_known_is_heard_whole(desk: Desk) -> None:
+    desk.turn(Draft(Hypothesis(), 3))
+    assert desk.taken() == [Transcribe(TURN, 0, b"all of it", FORMAT, None, None)]
+
+
+def test_a_turn_whose_words_are_known_is_complete_at_once(desk: Desk) -> None:
+    entry = desk.turn(Draft(told("Hello"), 1, SpeechTranscribed(TURN, 0, "Hello, world.", 1.0, 1)))
+    delta, completed = desk.taken()
+    assert isinstance(delta, TranscriptionDelta)
+    assert isinstance(completed, TranscriptionCompleted)
+    assert (delta.delta, completed.transcript, words(entry, 0)) == (" world.", "Hello, world.", "Hello, world.")
+    assert not desk.transcripts.pending(TURN)
+
+
+def test_a_turn_that_is_being_heard_is_waited_for(desk: Desk) -> None:
+    entry = desk.turn(Draft(Hypothesis(), 2, running=True))
+    assert desk.taken() == []
+    assert not desk.transcripts.expects(SpeechTranscribed(TURN, 0, "Hel", 1.0, 1))
+    outcome = SpeechTranscribed(TURN, 0, "Hello.", 1.0, 2)
+    assert desk.transcripts.expects(outcome)
+    desk.transcripts.complete(outcome)
+    assert words(entry, 0) == "Hello."
+
+
+def test_where_that_fails_the_whole_is_heard(desk: Desk) -> None:
+    desk.turn(Draft(Hypothesis(), 2, running=True))
+    assert not desk.transcripts.fail(TranscriptionBroke(TURN, 0, OOPS, 2))
+    assert desk.taken() == [Transcribe(TURN, 0, b"all of it", FORMAT, None, None)]
+    assert desk.transcripts.fail(TranscriptionBroke(TURN, 0, OOPS))
+    assert [type(event) for event in desk.taken()] == [TranscriptionFailed]
+
+
+def test_what_whisper_invents_where_hardly_anything_was_said_is_nothing(desk: Desk) -> None:
+    entry = desk.turn(Draft(Hypothesis(), 0), speech_ms=32)
+    desk.transcripts.complete(SpeechTranscribed(TURN, 0, "Thank you.", 2.0, no_speech=0.9, confidence=-1.5))
+    assert words(entry, 0) == ""
+
+
+def test_the_probabilities_of_the_words_go_along_where_they_were_asked_for(desk: Desk) -> None:
+    desk.turn(Draft(Hypothesis(), 0), include=("item.input_audio_transcription.logprobs",))
+    (asked,) = desk.taken()
+    assert isinstance(asked, Transcribe)
+    assert asked.logprobs
+    tokens = (TokenLogprob("O", -0.1), TokenLogprob(" là", -0.2))
+    desk.transcripts.complete(SpeechTranscribed(TURN, 0, "O là", 1.0, tokens=tokens))
+    completed = desk.taken()[-1]
+    assert isinstance(completed, TranscriptionCompleted)
+    assert completed.logprobs == [LogProb("O", -0.1, [79]), LogProb(" là", -0.2, [32, 108, 195, 160])]
+
+
+def test_no_words_have_no_probabilities(desk: Desk) -> None:
+    desk.turn(Draft(Hypothesis(), 0), include=("item.input_audio_transcription.logprobs",))
+    desk.transcripts.complete(SpeechTranscribed(TURN, 0, "", 1.0, tokens=(TokenLogprob(" ", -3.0),)))
+    completed = desk.taken()[-1]
+    assert isinstance(completed, TranscriptionCompleted)
+    assert completed.logprobs == []
+
+
+@pytest.mark.parametrize(("wish", "said"), [(WISH, [TranscriptionCompleted]), (None, [])])
+def test_of_an_item_in_which_nobody_spoke_a_client_that_asked_is_told(desk: Desk, wish: Transcription | None, said: list[type]) -> None:
+    desk.transcripts.silent(Entry(Message("user", [InputAudio("")], "item_1"), {0: Sound(FORMAT, bytes(800))}), settings(wish))
+    assert [type(event) for event in desk.taken()] == said

@@ -12,6 +12,8 @@ from realtime.session.response import Terms
 from realtime.session.updates import terms, updated
 from realtime.wire.client import ResponseAudio, ResponseAudioOutput, ResponseParams
 from realtime.wire.settings import (
+    AudioInput,
+    AudioInputPatch,
     AudioOutputPatch,
     AudioPatch,
     CustomVoice,
@@ -19,6 +21,9 @@ from realtime.wire.settings import (
     PcmFormat,
     Settings,
     SettingsPatch,
+    TranscriptionAudio,
+    TranscriptionAudioPatch,
+    TranscriptionSettings,
     TranscriptionSettingsPatch,
 )
 
@@ -27,7 +32,9 @@ MUTE = Abilities(speech=False)
 
 
 def update(patch: SettingsPatch | TranscriptionSettingsPatch, abilities: Abilities = MUTE, *, spoken: bool = False) -> Settings:
-    return updated(START, patch, abilities, spoken=spoken)
+    after = updated(START, patch, abilities, spoken=spoken)
+    assert isinstance(after, Settings)
+    return after
 
 
 def voice(name: str | CustomVoice) -> SettingsPatch:
@@ -139,3 +146,13 @@ def test_a_response_that_can_not_be_is_refused(params: ResponseParams, param: st
     with pytest.raises(ClientError) as refused:
         terms(START, params, MUTE, None)
     assert (refused.value.code, refused.value.param) == ("invalid_value", param)
+
+
+def test_a_transcription_session_takes_updates_of_its_own_kind_only() -> None:
+    before = TranscriptionSettings(id="sess_1", expires_at=0)
+    patch = TranscriptionSettingsPatch(audio=TranscriptionAudioPatch(input=AudioInputPatch(transcription=None, turn_detection=None)))
+    after = replace(before, audio=TranscriptionAudio(AudioInput(transcription=None, turn_detection=None)))
+    assert updated(before, patch, Abilities(), spoken=False) == after
+    with pytest.raises(ClientError) as refused:
+        updated(before, SettingsPatch(), Abilities(), spoken=False)
+    assert (refused.value.code, refused.value.param) == ("invalid_parameter", "session.type")

@@ -145,6 +145,19 @@ BETA: list[Event] = [
         },
     },
     {
+        "type": "transcription_session.update",
+        "event_id": "evt_3",
+        "session": {
+            "input_audio_format": "pcm16",
+            "input_audio_transcription": {"model": "gpt-4o-transcribe", "language": "en", "prompt": "names"},
+            "turn_detection": {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500},
+            "input_audio_noise_reduction": {"type": "near_field"},
+            "include": ["item.input_audio_transcription.logprobs"],
+            "modalities": ["text"],
+            "client_secret": {"expires_at": {"anchor": "created_at", "seconds": 600}},
+        },
+    },
+    {
         "type": "response.create",
         "response": {
             "modalities": ["text"],

@@ -21,6 +21,7 @@ from realtime.wire.settings import (
     ServerVad,
     Settings,
     Transcription,
+    TranscriptionSettings,
 )
 
 
@@ -36,6 +37,8 @@ def tag(cls: type[Struct]) -> str:
 
 
 SETTINGS = Settings(id="sess_A", model="M", instructions="...", expires_at=1_790_000_000)
+
+TRANSCRIBING = TranscriptionSettings(id="sess_A", expires_at=1_790_000_000)
 
 TUNED = replace(
     SETTINGS,
@@ -125,5 +128,12 @@ SAMPLES: list[server.ServerEvent] = [
     server.OutputAudioBufferStopped(response_id="resp_A"),
     server.OutputAudioBufferCleared(response_id="resp_A"),
 ]
-for number, event in enumerate(SAMPLES):
+
+TRANSCRIPTION_SAMPLES: list[server.ServerEvent] = [
+    server.SessionCreated(session=TRANSCRIBING),
+    server.SessionUpdated(session=TRANSCRIBING),
+]
+"""Those that are something else in a transcription-only session."""
+
+for number, event in enumerate([*SAMPLES, *TRANSCRIPTION_SAMPLES]):
     event.event_id = f"event_{number}"

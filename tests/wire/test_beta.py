@@ -24,7 +24,10 @@ from realtime.wire.settings import (
     SemanticVad,
     ServerVad,
     Settings,
+    SettingsPatch,
     Transcription,
+    TranscriptionSettings,
+    TranscriptionSettingsPatch,
     merge,
 )
 from tests.wire.server_events import BEGUN, ENDED, SAMPLES, SETTINGS, TUNED, tag
@@ -47,6 +50,7 @@ def updated(settings: Settings = SETTINGS, **session: Any) -> Settings:
     """The settings after a beta update."""
     event = CODEC.decode(json.dumps({"type": "session.update", "session": session}))
     assert isinstance(event, SessionUpdate)
+    assert isinstance(event.session, SettingsPatch)
     return merge(settings, event.session)
 
 
@@ -169,7 +173,36 @@ def test_the_setting_at_fault_is_named_as_beta_names_it(session: dict[str, Any],
     assert (caught.value.code, caught.value.param, caught.value.event_id) == (code, param, "evt_1")
 
 
+def test_the_flat_transcription_session_becomes_a_nested_one() -> None:
+    session = {"input_audio_format": "g711_alaw", "input_audio_transcription": {"language": "de"}, "turn_detection": None, "include": None}
+    event = CODEC.decode(json.dumps({"type": "transcription_session.update", "event_id": "evt_1", "session": session}))
+    assert isinstance(event, SessionUpdate)
+    assert isinstance(event.session, TranscriptionSettingsPatch)
+    assert event.event_id == "evt_1"
+    after = merge(TranscriptionSettings(id="sess_A", expires_at=0, include=("item.input_audio_transcription.logprobs",)), event.session)
+    assert after.audio.input == AudioInput(PcmaFormat(), Transcription(language="de"), turn_detection=None)
+    assert after.include is None
+
+
 # Server to client
+
+
+@pytest.mark.parametrize("event", [server.SessionCreated, server.SessionUpdated])
+def test_a_transcription_session_has_events_and_an_object_of_its_own(event: Any) -> None:
+    told = written(event(session=TranscriptionSettings(id="sess_A", expires_at=9)))
+    assert told["type"] == f"transcription_{tag(event)}"
+    assert told["session"] == {
+        "id": "sess_A",
+        "object": "realtime.transcription_session",
+        "expires_at": 9,
+        "modalities": ["audio", "text"],
+        "input_audio_format": "pcm16",
+        "input_audio_transcription": {"model": "whisper-1", "language": None, "prompt": None},
+        "turn_detection": shown(SETTINGS)["turn_detection"],
+        "input_audio_noise_reduction": None,
+        "include": None,
+        "client_secret": None,
+    }
 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: tag(type(event)))

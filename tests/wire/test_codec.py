@@ -45,7 +45,8 @@ def create(**response: Any) -> Event:
 @pytest.mark.parametrize(("dialect", "event"), [(dialect, event) for dialect, events in FRAMES.items() for event in events])
 def test_every_client_event_decodes_in_its_dialect(dialect: str, event: Event) -> None:
     decoded = CODECS[dialect].decode(json.dumps(event))
-    assert (tag(type(decoded)), decoded.event_id) == (event["type"], event.get("event_id"))
+    name = event["type"].replace("transcription_session", "session")  # beta's own word for the same
+    assert (tag(type(decoded)), decoded.event_id) == (name, event.get("event_id"))
 
 
 def test_the_frames_show_every_client_event() -> None:

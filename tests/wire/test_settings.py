@@ -22,10 +22,12 @@ from realtime.wire.settings import (
     Settings,
     SettingsPatch,
     Transcription,
+    TranscriptionSettings,
     TranscriptionSettingsPatch,
     merge,
     sample_rate,
     sample_width,
+    seconds,
 )
 from tests.wire.server_events import SETTINGS, TUNED
 
@@ -260,7 +262,15 @@ def test_every_tool_choice_is_taken(choice: str) -> None:
 
 
 def test_a_transcription_patch_leaves_alone_what_it_does_not_name() -> None:
-    assert merge(TUNED, patch(TranscriptionSettingsPatch)) == TUNED
+    before = TranscriptionSettings(id="sess_A", expires_at=0, include=("item.input_audio_transcription.logprobs",))
+    assert merge(before, patch(TranscriptionSettingsPatch)) == before
+    after = merge(before, patch(TranscriptionSettingsPatch, audio={"input": {"transcription": {"language": "de"}}}, include=None))
+    assert after.audio.input == AudioInput(transcription=Transcription(language="de"))
+    assert after.include is None
+
+
+def test_a_transcription_session_has_transcripts_from_the_start() -> None:
+    assert TranscriptionSettings(id="sess_A", expires_at=0).audio.input.transcription == Transcription()
 
 
 # Formats
@@ -272,6 +282,7 @@ def test_a_transcription_patch_leaves_alone_what_it_does_not_name() -> None:
 )
 def test_a_format_has_a_rate_and_a_width(format: AudioFormat, rate: int, width: int) -> None:
     assert (sample_rate(format), sample_width(format)) == (rate, width)
+    assert seconds(bytes(3 * rate * width), format) == 3.0
 
 
 def test_pcm_without_a_rate_has_the_only_one() -> None:
