@@ -63,9 +63,12 @@ class App:
             speech=engines.tts is not None,
             audio=config.enable_audio_processing,
             images=config.enable_image_processing,
+            judges=engines.judge is not None,
+            interruption_ms=config.interruption_ms,
             session_seconds=config.session_seconds,
         )
-        return Service(engines=engines, abilities=abilities, sample_rate=config.sample_rate, new_ids=RandomIds)
+        latency = config.latency_ms / 1000
+        return Service(engines=engines, abilities=abilities, sample_rate=config.sample_rate, new_ids=RandomIds, latency=latency)
 
     async def _serve(self, engines: Engines) -> None:
         config = self._config

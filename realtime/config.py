@@ -31,6 +31,9 @@ MIN_RATE, MAX_RATE = 8_000, 48_000
 MAX_SECONDS = 7 * 24 * 3600
 """A week: longer than any connection lives, and short enough to catch milliseconds written as seconds."""
 
+MAX_MS = 10_000
+"""Ten seconds: no reaction may take longer, and no network does."""
+
 MAX_SHOWN = 80
 """Characters of a bad value that a message repeats, so that it stays one line."""
 
@@ -85,6 +88,8 @@ class Config(Struct, frozen=True, kw_only=True):
     session_seconds: float = 3600.0
     grace_seconds: float = 10.0
     """What running responses get at shutdown; 0 cuts them."""
+    interruption_ms: int = 96
+    latency_ms: int = 0
 
     @property
     def endpoint(self) -> str | None:
@@ -245,7 +250,21 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
     ),
     "limits": (
         Setting("session_seconds", "REALTIME_SESSION_SECONDS", "--session-seconds", _seconds(), "longest life of a session"),
+        Setting(
+            "interruption_ms",
+            "REALTIME_INTERRUPTION_MS",
+            "--interruption-ms",
+            _whole(0, MAX_MS, " of ms"),
+            "speech that interrupts an answer",
+        ),
         Setting("grace_seconds", "REALTIME_GRACE_SECONDS", "--grace-seconds", _seconds(zero=True), "for running responses at shutdown"),
+        Setting(
+            "latency_ms",
+            "REALTIME_LATENCY_MS",
+            "--latency-ms",
+            _whole(0, MAX_MS, " of ms"),
+            "wait before every frame: a network, for tests",
+        ),
     ),
 }
 

@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 from realtime.config import (
+    MAX_MS,
     MAX_PORT,
     MAX_SECONDS,
     MAX_SHOWN,
@@ -99,6 +100,8 @@ GOOD = {
     "enable_video_processing": ("0", False),
     "session_seconds": (str(MAX_SECONDS), float(MAX_SECONDS)),
     "grace_seconds": ("0", 0.0),
+    "interruption_ms": (str(MAX_MS), MAX_MS),
+    "latency_ms": ("50", 50),
 }
 
 
@@ -144,6 +147,8 @@ BAD = {
     "enable_video_processing": "truth",
     "session_seconds": str(MAX_SECONDS + 1),
     "grace_seconds": "-1",
+    "interruption_ms": str(MAX_MS + 1),
+    "latency_ms": "-1",
 }
 
 

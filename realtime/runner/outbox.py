@@ -22,10 +22,14 @@ class Socket(Protocol):
 
 
 class Outbox:
-    """`put` never waits; `write` runs until the socket is closed from this side or breaks."""
+    """`put` never waits; `write` runs until the socket is closed from this side or breaks.
 
-    def __init__(self, socket: Socket) -> None:
+    `latency`, in seconds, is waited before every frame: some clients' own tests count on a network on which no two come at once.
+    """
+
+    def __init__(self, socket: Socket, latency: float = 0.0) -> None:
         self._socket = socket
+        self._latency = latency
         self._frames: deque[bytes] = deque()
         self._pending = 0
         """Bytes in `_frames`."""
@@ -56,6 +60,8 @@ class Outbox:
             while self._frames:
                 frame = self._frames.popleft()
                 self._pending -= len(frame)
+                if self._latency:
+                    await asyncio.sleep(self._latency)
                 await self._socket.send(frame, text=True)
             if self._goodbye is not None:
                 await self._socket.close(*self._goodbye)

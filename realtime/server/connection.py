@@ -23,10 +23,11 @@ GOODBYE_SECONDS = 5
 class Connection:
     """The session of one client, for as long as the client stays."""
 
-    def __init__(self, socket: ServerConnection, session: Session, engines: Engines, codec: Codec) -> None:
+    def __init__(self, socket: ServerConnection, session: Session, engines: Engines, codec: Codec, latency: float = 0.0) -> None:
+        """`latency`: seconds to wait before every frame to the client."""
         self._socket = socket
         self._codec = codec
-        self._outbox = Outbox(socket)
+        self._outbox = Outbox(socket, latency)
         self._runner = Runner(session, engines, codec, self._outbox)
 
     async def run(self) -> None:

@@ -40,6 +40,8 @@ class Service(Struct, frozen=True, kw_only=True):
     sample_rate: int
     """Of classic PCM, samples a second."""
     new_ids: Callable[[], Ids]
+    latency: float = 0.0
+    """Seconds to wait before every frame to a client."""
 
 
 class Listener:
@@ -92,7 +94,8 @@ class Listener:
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
         codec = self._codecs[http.dialect(socket.request)]
-        connection = Connection(socket, self._session(codec, socket.request), self._service.engines, codec)
+        session = self._session(codec, socket.request)
+        connection = Connection(socket, session, self._service.engines, codec, self._service.latency)
         self._connections.add(connection)
         try:
             await connection.run()

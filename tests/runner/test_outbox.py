@@ -70,3 +70,16 @@ async def test_what_has_been_written_no_longer_counts_against_the_bound(outbox: 
         outbox.put(piece)
         await socket.wait_for_frames(count)
     assert socket.closed is None
+
+
+async def test_a_network_can_be_imitated(socket: KeptSocket) -> None:
+    loop, outbox = asyncio.get_running_loop(), Outbox(socket, latency=0.02)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(outbox.write())
+        begun = loop.time()
+        outbox.put(b"1")
+        outbox.put(b"2")
+        outbox.close(1000, "")
+        await socket.wait_for_frames(2)
+        assert loop.time() - begun >= 0.04
+        assert socket.frames == [b"1", b"2"]

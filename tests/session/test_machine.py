@@ -97,6 +97,7 @@ EVERYDAY = {
     *("SessionCreated", "SessionUpdated", "Error", "Close", "Detect", "Transcribe", "Generate", "Speak", "Abandon"),
     *("InputAudioBufferSpeechStarted", "InputAudioBufferSpeechStopped", "InputAudioBufferCommitted", "InputAudioBufferCleared"),
     *("ConversationItemRetrieved", "ConversationItemDeleted", "ConversationItemTruncated", "TranscriptionCompleted", "TranscriptionFailed"),
+    *("Judge", "TranscriptionDelta", "InputAudioBufferTimeoutTriggered"),
     *("ResponseOutputTextDone", "ResponseOutputAudioDelta", "ResponseOutputAudioDone"),
     *("completed", "cancelled", "incomplete", "failed"),
 }
