@@ -1,7 +1,7 @@
 """What the daemon asks of the models of the world, and the small structs that go to and fro.
 
-An engine implements one of these protocols. `Llm`, `Stt`, `Tts` and `TurnJudge` are asynchronous and own whatever threads they need; `Vad` is
-blocking and cheap, the runner calls it from a worker thread. Every failure that an engine foresees is an `EngineError`; cancelling the
+An engine implements one of these protocols. `Llm`, `Stt`, `Tts` and `TurnJudge` are asynchronous and own whatever threads they need; `Vad`
+is blocking and cheap, the runner calls it from a worker thread. Every failure that an engine foresees is an `EngineError`; cancelling the
 task that awaits an engine abandons the work at once.
 """
 

@@ -9,7 +9,6 @@ from realtime.session.ids import Ids
 from realtime.wire.server import ServerEvent
 from realtime.wire.settings import AudioFormat
 
-
 WHOLE = 0
 """The attempt that hears an utterance from its beginning to its end."""
 

@@ -1,7 +1,7 @@
 """What somebody seems to be saying, word by word, while they are still saying it.
 
-A recogniser that hears the beginning of an utterance again and again changes its mind about the end. Words on which two hearings in a row agree
-are told and never taken back (LocalAgreement-2: Macháček, Dabre and Bojar, "Turning Whisper into Real-Time Transcription System", 2023).
+A recogniser that hears the beginning of an utterance again and again changes its mind about the end. Words on which two hearings in a row
+agree are told and never taken back (LocalAgreement-2: Macháček et al., "Turning Whisper into Real-Time Transcription System", 2023).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     Quiet --(enough speech)--> Talking --(enough silence, or MAX_TURN_MS)--> Quiet
 
-How much silence is enough, `server_vad` says in advance. Under `semantic_vad` it depends on what was said: a short silence is a pause, whoever
-can judge it says whether the speaker has finished (`TurnDetector.judged`), and who has not is waited for.
+How much silence is enough, `server_vad` says in advance. Under `semantic_vad` it depends on what was said: a short silence is a pause,
+whoever can judge it says whether the speaker has finished (`TurnDetector.judged`), and who has not is waited for.
 
 A window between the two thresholds neither starts speech nor begins a silence (Silero's own hysteresis).
 """

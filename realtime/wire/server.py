@@ -52,7 +52,7 @@ class Conversation(Struct, frozen=True):
 
 
 class ConversationCreated(ServerEvent, kw_only=True, tag="conversation.created"):
-    """Written on beta sockets only: GA captures do not show it. Of a conversation with nobody, a transcription-only session, none is told."""
+    """Written on beta sockets only: GA captures do not show it."""
 
     conversation: Conversation
 

@@ -19,7 +19,9 @@ BETA: TypeAdapter[Any] = TypeAdapter(Annotated[RealtimeServerEvent, Field(discri
 BETA_MODEL = "gpt-4o-realtime-preview"
 """Beta's types allow a session none but upstream's own models; a name of another would be this server's only fault."""
 
-BETA_SECRET = {"expires_at": 0, "value": ""}
+TRANSCRIPTION_CREATED, TRANSCRIPTION_UPDATED = "transcription_session.created", "transcription_session.updated"
+"""Of these two beta's types know the second alone."""
+SECRET = {"expires_at": 0, "value": ""}
 """Beta's types want one of every transcription session; on a websocket upstream serves none."""
 
 
@@ -31,8 +33,10 @@ def faults(events: list[Event], types: TypeAdapter[Any]) -> list[str]:
 def _fault(event: Event, types: TypeAdapter[Any]) -> str:
     # Upstream serves null here, which its types don't allow; openai-agents makes this very exception.
     known = {**event, "previous_item_id": ""} if event.get("previous_item_id", "") is None else event
+    if event["type"] in (TRANSCRIPTION_CREATED, TRANSCRIPTION_UPDATED):
+        known = {**event, "type": TRANSCRIPTION_UPDATED, "session": {**event["session"], "client_secret": SECRET}}
     try:
         parsed = types.validate_python(known)
     except ValidationError as error:
         return str(error)
-    return "" if parsed.type == event["type"] else f"taken for {type(parsed).__name__}"
+    return "" if parsed.type == known["type"] else f"taken for {type(parsed).__name__}"

@@ -1,4 +1,4 @@
-"""The `openai` package's beta client, unmodified: `client.beta.realtime.connect`. Transcription sessions are not built yet, so not tried.
+"""The `openai` package's beta client, unmodified: `client.beta.realtime.connect`.
 
 Every frame of every test is held against the package's own beta types (`conftest.py`), which know no pictures.
 """
@@ -83,6 +83,19 @@ async def test_an_answer_is_interrupted_and_cut_to_what_was_heard(connection: An
     await connection.conversation.item.retrieve(item_id=begun.item_id)
     (part,) = (await until(connection, "conversation.item.retrieved"))[-1].item.content
     assert len(b64decode(part.audio)) == PLAYED_MS * WIRE_RATE // 1000 * 2
+
+
+async def test_a_session_that_only_transcribes(beta_tap: Tap) -> None:
+    client = openai.AsyncOpenAI(api_key="k", websocket_base_url=beta_tap.url())
+    async with client, client.beta.realtime.connect(model="x", extra_query={"intent": "transcription"}) as connection:
+        await until(connection, "transcription_session.created")
+        session = {"input_audio_transcription": {"model": "whisper-1"}, "turn_detection": {"type": "server_vad"}}
+        await connection.transcription_session.update(session=session)
+        await until(connection, "transcription_session.updated")
+        await speak(connection.input_audio_buffer.append, QUESTION)
+        events = await until(connection, "conversation.item.input_audio_transcription.completed")
+        (committed,) = of(events, "input_audio_buffer.committed")
+        assert (events[-1].item_id, events[-1].transcript) == (committed.item_id, SENTENCE)
 
 
 async def test_a_mistake_is_told_with_its_place(connection: Any) -> None:

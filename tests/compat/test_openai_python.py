@@ -1,4 +1,4 @@
-"""The `openai` package's GA client, unmodified: `client.realtime.connect`. Transcription sessions are not built yet, so not tried.
+"""The `openai` package's GA client, unmodified: `client.realtime.connect`.
 
 Every frame of every test is held against the package's own types (`conftest.py`).
 """
@@ -131,6 +131,23 @@ async def test_a_picture_reaches_the_endpoint(connection: Any, endpoint: ChatEnd
     assert (await until(connection, "response.done"))[-1].response.status == "completed"
     text, image = endpoint.requests[0].body["messages"][-1]["content"]
     assert (text["text"], image["image_url"]["url"]) == ("What is this?", PICTURE)
+
+
+async def test_a_session_that_only_transcribes(tap: Tap) -> None:
+    client = openai.AsyncOpenAI(api_key="k", base_url=tap.url("http"))
+    async with client, client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        created = (await until(connection, "session.created"))[-1].session
+        assert (created.type, created.object) == ("transcription", "realtime.transcription_session")
+        audio = {"input": {"transcription": {"model": "gpt-4o-transcribe", "language": "en"}, "turn_detection": {"type": "server_vad"}}}
+        await connection.session.update(session={"type": "transcription", "audio": audio})
+        assert (await until(connection, "session.updated"))[-1].session.audio.input.transcription.language == "en"
+        await speak(connection.input_audio_buffer.append, QUESTION)
+        events = await until(connection, "conversation.item.input_audio_transcription.completed")
+        (committed,) = of(events, "input_audio_buffer.committed")
+        assert (events[-1].item_id, events[-1].transcript) == (committed.item_id, SENTENCE)
+        assert "".join(event.delta for event in of(events, "conversation.item.input_audio_transcription.delta")) == SENTENCE
+        await connection.conversation.item.retrieve(item_id=committed.item_id)
+        assert (await until(connection, "conversation.item.retrieved"))[-1].item.content[0].transcript == SENTENCE
 
 
 async def test_a_mistake_is_told_with_its_place(connection: Any) -> None:

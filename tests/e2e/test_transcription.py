@@ -1,4 +1,4 @@
-"""Sessions that only write down what is said (PROTOCOL 2.7, 5.12), over real sockets: of both dialects, while somebody speaks, by human voice."""
+"""Sessions that only write down what is said (PROTOCOL 2.7, 5.12), over real sockets: of both dialects, by human voice too."""
 
 from __future__ import annotations
 

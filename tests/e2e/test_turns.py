@@ -1,4 +1,4 @@
-"""Whose turn it is, over real sockets: a person who thinks is not cut off, one who has finished is not kept waiting, one who is silent is spoken to."""
+"""Whose turn it is, over real sockets: who thinks is not cut off, who has finished is not kept waiting, who is silent is spoken to."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.session.conversation import Conversation, Entry
 from realtime.ports import TokenLogprob
+from realtime.session.conversation import Conversation, Entry
 from realtime.session.effects import Abandon, Effects, Send, Transcribe
 from realtime.session.hypothesis import Hypothesis
 from realtime.session.ids import CountedIds
