@@ -14,7 +14,7 @@ from typing import TypeVar, assert_never
 from msgspec import Struct
 
 from realtime.errors import EngineError
-from realtime.ports import ArgumentsDelta, CallBegan, Finished, Llm, Stt, TextDelta, Tts, Vad
+from realtime.ports import ArgumentsDelta, CallBegan, Finished, Llm, Stt, TextDelta, Tts, TurnJudge, Vad
 from realtime.runner.listening import Listening
 from realtime.runner.outbox import Outbox
 from realtime.runner.sounds import Mouth, heard
@@ -41,6 +41,8 @@ class Engines(Struct, frozen=True):
     vad: Vad
     workers: Executor
     """Threads for the detector and for conversions."""
+    judge: TurnJudge | None = None
+    """None: whether a turn is over is judged by the words alone."""
 
 
 def error_info(error: Exception) -> ErrorInfo:
