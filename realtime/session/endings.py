@@ -52,25 +52,8 @@ _NEVER_LAST = {
 """Articles, possessives, conjunctions, and what is only contracted before more: not even a question ends with them."""
 
 _SELDOM_LAST = {
-    *(
-        "of",
-        "to",
-        "from",
-        "with",
-        "for",
-        "at",
-        "as",
-        "into",
-        "onto",
-        "between",
-        "without",
-        "during",
-        "towards",
-        "upon",
-        "via",
-        "per",
-        "until",
-    ),
+    *("of", "to", "from", "with", "for", "at", "as", "into", "onto"),
+    *("between", "without", "during", "towards", "upon", "via", "per", "until"),
     *("i", "we", "he", "she", "they"),
     *("like", "very", "which", "whom", "called", "named", "gonna", "wanna"),
 }
@@ -101,16 +84,8 @@ _NEVER_ALONE = {"so", "well", "now", "actually", "basically", "anyway"}
 
 _BEGINNINGS = (
     *("i would like", "i'd like", "i want", "i need", "i was wondering", "i wonder", "i think", "i mean", "i guess", "i believe"),
-    *(
-        "could you please",
-        "can you please",
-        "would you please",
-        "could you tell me",
-        "can you tell me",
-        "let me",
-        "what about",
-        "how about",
-    ),
+    *("could you please", "can you please", "would you please", "could you tell me", "can you tell me", "let me"),
+    *("what about", "how about"),
     *("you know", "kind of", "sort of", "such as", "and then", "so that", "think that", "means that", "sure that"),
 )
 """Whole only as questions: `Do you know?`"""

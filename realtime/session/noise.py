@@ -44,30 +44,12 @@ MAX_PHRASE = 12
 """Words of the longest phrase that is looked for in loops."""
 
 INVENTED = {
-    *(
-        "you",
-        "thank you",
-        "thank you very much",
-        "thank you so much",
-        "thanks",
-        "bye",
-        "bye bye",
-        "goodbye",
-        "the end",
-        "so",
-        "oh",
-        "okay",
-        "yeah",
-    ),
-    *("thanks for watching", "thank you for watching", "thank you so much for watching", "please subscribe", "subscribe"),
-    *("please subscribe to my channel", "like and subscribe", "see you next time", "see you in the next video", "i'll see you next time"),
-    *("subtitles by the amara org community", "transcription by castingwords", "i'm sorry", "music", "applause"),
-    *(
-        "ご視聴ありがとうございました",
-        "谢谢观看",
-        "untertitel der amara org community",
-        "sous titres réalisés par la communauté d'amara org",
-    ),
+    *("you", "thank you", "thank you very much", "thank you so much", "thanks", "bye", "bye bye", "goodbye"),
+    *("so", "oh", "okay", "yeah", "i'm sorry", "the end", "music", "applause"),
+    *("thanks for watching", "thank you for watching", "thank you so much for watching", "see you next time", "i'll see you next time"),
+    *("please subscribe", "please subscribe to my channel", "subscribe", "like and subscribe", "see you in the next video"),
+    *("subtitles by the amara org community", "transcription by castingwords", "untertitel der amara org community"),
+    *("sous titres réalisés par la communauté d'amara org", "ご視聴ありがとうございました", "谢谢观看"),
 }
 """Sentences that Whisper is known to make up, as `_plain` writes them: those that come up most in github.com/openai/whisper/discussions/679
 and the like, and what noises gave here. "Investigation of Whisper ASR Hallucinations Induced by Non-Speech Audio" (arXiv 2501.11378) is the
@@ -77,7 +59,7 @@ _NUMBERS = {"zero", "oh", "one", "two", "three", "four", "five", "six", "seven",
 """People do say these again and again: telephone numbers, PINs."""
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
-_SENTENCE = re.compile(r"[^.!?。！？…\n]+")
+_SENTENCE_END = re.compile(r"[.!?…]+(?=\s|$)|[。！？\n]")
 _ANNOTATION = re.compile(r"(?:[\[(][^\])]*[\])][\s.]*)+")
 """`[MUSIC]`, `(applause)`: nobody says brackets."""
 
@@ -120,7 +102,8 @@ def _is_unlikely(silence: float, speech_ms: int | None) -> bool:
 
 def _is_stock(text: str) -> bool:
     """Whether every sentence is one of those that are invented."""
-    return all(_plain(sentence) in INVENTED for sentence in _SENTENCE.findall(text.replace("Amara.org", "Amara org")) if _plain(sentence))
+    sentences = (_plain(sentence) for sentence in _SENTENCE_END.split(text))
+    return all(sentence in INVENTED for sentence in sentences if sentence)
 
 
 def _plain(text: str) -> str:
