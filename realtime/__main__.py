@@ -119,8 +119,14 @@ def _fetch(options: argparse.Namespace) -> int:
     from realtime.engines.models import fetch, terminal_progress
 
     for name in options.names or _needed(config):
-        with terminal_progress() as progress:
-            folder = fetch(name, config.cache_dir, progress)
+        try:
+            with terminal_progress() as progress:
+                folder = fetch(name, config.cache_dir, progress)
+        except EngineError as error:
+            if options.names or not _is_optional(name, config):
+                raise
+            print(f"realtime: going on without {name}, turns will be judged by the words: {error}", file=sys.stderr)
+            continue
         print(f"{name}: {folder}")
     return DONE
 
@@ -132,7 +138,16 @@ def _needed(config: Config) -> list[str]:
     names = [config.whisper_model] if config.stt in ("auto", "local") and config.enable_audio_processing else []
     if config.llm == "local" or (config.llm == "auto" and config.endpoint is None):
         names += [model.name for model in CATALOGUE.values() if model.kind == "llm"]
+    if config.turn_model != "words" and config.enable_audio_processing:
+        names += [model.name for model in CATALOGUE.values() if model.kind == "turn"]
     return names
+
+
+def _is_optional(name: str, config: Config) -> bool:
+    """Whether `serve` would start without that model, and not ask for it again."""
+    from realtime.engines.models import CATALOGUE
+
+    return config.turn_model == "auto" and name in CATALOGUE and CATALOGUE[name].kind == "turn"
 
 
 def _remove(options: argparse.Namespace) -> int:

@@ -18,7 +18,8 @@ from websockets.exceptions import InvalidHandshake
 
 from realtime.config import OPENAI_URL, Config
 from realtime.engines import models
-from realtime.ports import Llm, Stt, Tts, Vad
+from realtime.errors import EngineError
+from realtime.ports import Llm, Stt, Tts, TurnJudge, Vad
 from realtime.runner.perform import Engines
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
 from realtime.server.ids import RandomIds
@@ -27,6 +28,9 @@ from realtime.session.abilities import Abilities
 
 LOCAL_LLM = "smollm2-135m-instruct"
 """Name in the catalogue of the embedded language model."""
+
+TURN_MODEL = "smart-turn-v3.2"
+"""Name in the catalogue of the model that judges turns."""
 
 CUT_SHORT = 1
 """Exit status when a second signal did not let anybody finish."""
@@ -54,7 +58,7 @@ class App:
 
     def engines(self) -> Engines:
         """Load what the settings ask for; blocking, and slow where a model has to be fetched."""
-        return Engines(llm=self._llm(), stt=self._stt(), tts=self._tts(), vad=self._vad(), workers=self._workers)
+        return Engines(llm=self._llm(), stt=self._stt(), tts=self._tts(), vad=self._vad(), workers=self._workers, judge=self._judge())
 
     def service(self, engines: Engines) -> Service:
         """What sessions are made with."""
@@ -142,13 +146,38 @@ class App:
 
         return SileroVad()
 
+    def _judge(self) -> TurnJudge | None:
+        """Under `auto` nothing about it keeps the server from starting, and nothing is fetched."""
+        config = self._config
+        if config.turn_model == "words":
+            reason = "as asked"
+        elif not config.enable_audio_processing:
+            reason = "ENABLE_AUDIO_PROCESSING is off"
+        elif config.turn_model == "auto" and models.locate(TURN_MODEL, config.cache_dir) is None:
+            reason = f"{TURN_MODEL} has not been fetched (python -m realtime models fetch {TURN_MODEL})"
+        else:
+            try:
+                return self._smart_turn()
+            except EngineError as error:
+                if config.turn_model != "auto":
+                    raise
+                reason = error.message
+        _say(f"  {'turns':13} by the words: {reason}")
+        return None
+
+    def _smart_turn(self) -> TurnJudge:
+        from realtime.engines.smart_turn import SmartTurn
+
+        file = self._fetched(TURN_MODEL) / models.CATALOGUE[TURN_MODEL].main
+        return _chosen("turns", SmartTurn.load(file), "embedded, as asked" if self._config.turn_model == "smart-turn" else "embedded")
+
     def _fetched(self, name: str) -> Path:
         """The folder of a model, fetched first if it is not here."""
         with models.terminal_progress() as progress:
             return models.fetch(name, self._config.cache_dir, progress)
 
 
-E = TypeVar("E", Llm, Stt, Tts)
+E = TypeVar("E", Llm, Stt, Tts, TurnJudge)
 
 
 def _chosen(role: str, engine: E, reason: str) -> E:
@@ -203,6 +232,6 @@ def _stop_signal() -> asyncio.Event:
 
 
 async def _close(engines: Engines) -> None:
-    for engine in (engines.llm, engines.stt, engines.tts):
+    for engine in (engines.llm, engines.stt, engines.tts, engines.judge):
         if engine is not None:
             await engine.close()

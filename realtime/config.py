@@ -42,6 +42,7 @@ LlmChoice = Literal["auto", "endpoint", "local", "scripted"]
 SttChoice = Literal["auto", "local", "scripted"]
 TtsChoice = Literal["auto", "local", "scripted", "none"]
 VadChoice = Literal["auto", "silero", "scripted"]
+TurnChoice = Literal["auto", "smart-turn", "words"]
 
 
 def default_cache() -> Path:
@@ -75,6 +76,7 @@ class Config(Struct, frozen=True, kw_only=True):
     stt: SttChoice = "auto"
     tts: TtsChoice = "auto"
     vad: VadChoice = "auto"
+    turn_model: TurnChoice = "auto"
     whisper_model: str = "base"
     """A name of the catalogue, a folder or a hub id."""
     cache_dir: Path = field(default_factory=default_cache)
@@ -239,6 +241,13 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("stt", "REALTIME_STT", "--stt", _one_of(*get_args(SttChoice)), "speech to text; auto: local"),
         Setting("tts", "REALTIME_TTS", "--tts", _one_of(*get_args(TtsChoice)), "voice; auto: local if it is installed"),
         Setting("vad", "REALTIME_VAD", "--vad", _one_of(*get_args(VadChoice)), "voice activity detection; auto: silero"),
+        Setting(
+            "turn_model",
+            "REALTIME_TURN_MODEL",
+            "--turn-model",
+            _one_of(*get_args(TurnChoice)),
+            "what judges whether a turn is over; auto: smart-turn if it has been fetched, else words",
+        ),
         Setting("whisper_model", "WHISPER_MODEL", "--whisper-model", WHISPER, "speech model: a name, a folder or a hub id"),
         Setting("cache_dir", "REALTIME_CACHE_DIR", "--cache-dir", FOLDER, "fetched models; default: realtime-daemon in the user's cache"),
     ),

@@ -33,7 +33,9 @@ class Model(Struct, frozen=True, kw_only=True):
     """One model that can be fetched by name."""
 
     name: str
-    kind: Literal["stt", "llm"]
+    kind: Literal["stt", "llm", "turn"]
+    main: str = "model.bin"
+    """The file that it can't be without: a folder that holds it is ready."""
     size: int = 0
     """Bytes on disk once it is ready; 0 when unknown."""
     licence: str = "see its page on the hub"
@@ -119,6 +121,24 @@ _MODELS = (
         convert=smollm.convert,
         needs="gguf",
     ),
+    Model(
+        name="smart-turn-v3.2",
+        kind="turn",
+        main="model.onnx",
+        size=8_679_182,
+        licence="BSD-2-Clause",
+        # The package would bring sixty others with it; its wheel carries the file.
+        wheels=("pipecat-ai==1.14.0",),
+        download=12_109_725,
+        files=(
+            File(
+                name="model.onnx",
+                pieces=("pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx",),
+                size=8_679_182,
+                sha256="2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
+            ),
+        ),
+    ),
 )
 
 CATALOGUE = {model.name: model for model in _MODELS}
@@ -135,16 +155,19 @@ HUB_NAMES = {
 }
 """Whisper's short names and the hub's, as in faster_whisper.utils 1.2.1; written out because that module takes a second to import."""
 
+OWN_MAIN = "model.bin"
+"""What a folder of the person's own has to hold: there, only models for ctranslate2 can be chosen."""
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def locate(name: str, cache: Path) -> Path | None:
     """Return the folder of a model that is ready: in the cache, or `name` itself if it is a folder with a model."""
     model = _known(name)
-    if model and _is_ready(folder := cache / _slug(model)):
+    if model and (folder := cache / _slug(model)).joinpath(model.main).is_file():
         return folder
     own = _folder(name)
-    return own if own and _is_ready(own) else None
+    return own if own and (own / OWN_MAIN).is_file() else None
 
 
 def fetch(name: str, cache: Path, progress: Progress | None = None, *, endpoint: str | None = None) -> Path:
@@ -195,13 +218,9 @@ def _slug(model: Model) -> str:
     return model.name if model.name in CATALOGUE else str(model.hub).replace("/", "--")
 
 
-def _is_ready(folder: Path) -> bool:
-    return (folder / "model.bin").is_file()
-
-
 def _unknown(name: str) -> str:
     if _folder(name):
-        return f"The folder {name} holds no model.bin, so it is not a model for ctranslate2."
+        return f"The folder {name} holds no {OWN_MAIN}, so it is not a model for ctranslate2."
     known = ", ".join([*CATALOGUE, *(short for short in HUB_NAMES if short not in CATALOGUE)])
     return f"No model is called {name!r}. Give one of {known}, a hub id such as Systran/faster-whisper-small, or a folder."
 
@@ -265,6 +284,10 @@ def _report(label: str, progress: Progress | None) -> Report:
 
 
 def _sorry(model: Model, tried: list[str]) -> str:
-    by_hand = {"stt": "put its files into a folder and set WHISPER_MODEL to it", "llm": "set OPENAI_BASE_URL to a chat endpoint"}
+    by_hand = {
+        "stt": "put its files into a folder and set WHISPER_MODEL to it",
+        "llm": "set OPENAI_BASE_URL to a chat endpoint",
+        "turn": "set REALTIME_TURN_MODEL to words",
+    }
     missing = f"The model {model.name} is not here and could not be fetched."
     return f"{missing} Tried {'; '.join(tried)}. Connect this machine to one of them, or {by_hand[model.kind]}."

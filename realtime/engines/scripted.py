@@ -176,11 +176,11 @@ class ScriptedLlm:
 
 
 class ScriptedStt:
-    """Implements `ports.Stt`. Hears `texts` in order, then `otherwise`."""
+    """Implements `ports.Stt`. Hears `texts` in order, then `otherwise`; a `Transcript` is given as it is."""
 
     def __init__(
         self,
-        texts: Iterable[str | EngineError] = (),
+        texts: Iterable[str | Transcript | EngineError] = (),
         *,
         otherwise: str = SENTENCE,
         delay: float = 0.0,
@@ -191,7 +191,7 @@ class ScriptedStt:
         self.name = name
         self.heard: deque[float] = deque(maxlen=MAX_REMEMBERED)
         """Seconds of each utterance, oldest first."""
-        self._texts: deque[str | EngineError] = deque(texts)
+        self._texts: deque[str | Transcript | EngineError] = deque(texts)
         self._otherwise, self._delay, self._gate = otherwise, delay, gate
 
     async def transcribe(
@@ -205,7 +205,7 @@ class ScriptedStt:
             await self._gate()
         if isinstance(text, EngineError):
             raise text
-        return Transcript(text, seconds, language)
+        return text if isinstance(text, Transcript) else Transcript(text, seconds, language)
 
     async def close(self) -> None:
         """Nothing to release."""
@@ -278,6 +278,39 @@ class ScriptedVad:
 
     def open(self) -> ScriptedVadStream:
         return ScriptedVadStream(self._level)
+
+
+class ScriptedJudge:
+    """Implements `ports.TurnJudge`. Gives `answers` in order, then `otherwise`."""
+
+    def __init__(
+        self,
+        answers: Iterable[float | EngineError] = (),
+        *,
+        otherwise: float = 1.0,
+        delay: float = 0.0,
+        gate: Gate | None = None,
+        name: str = "scripted",
+    ) -> None:
+        """`delay`, in seconds, and then `gate` are waited for before every answer."""
+        self.name = name
+        self.heard: deque[float] = deque(maxlen=MAX_REMEMBERED)
+        """Seconds of each turn, oldest first."""
+        self._answers: deque[float | EngineError] = deque(answers)
+        self._otherwise, self._delay, self._gate = otherwise, delay, gate
+
+    async def judge(self, audio: Float32) -> float:
+        self.heard.append(len(audio) / EAR_RATE)
+        answer = _next(self._answers, self._otherwise)
+        await _pause(self._delay)
+        if self._gate:
+            await self._gate()
+        if isinstance(answer, EngineError):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        """Nothing to release."""
 
 
 async def _pause(seconds: float) -> None:

@@ -2,23 +2,29 @@
 
 Owns the threads that transcribe and what counts as too little to transcribe; finding and fetching models is `models`'s business. As many
 utterances at once as there are cores, one thread each: two threads on one utterance gain less than two utterances on a thread each.
+
+faster-whisper gives a segment's mean log probability and its window's no-speech probability, but neither for a window without words, and of
+single tokens nothing unless it decodes twice (`word_timestamps`). So one transcription decodes through `_Decoder`, which keeps what
+ctranslate2 said: it knows the no-speech probability of every window, and gives the logits of every token for the asking.
 """
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from realtime.engines.workers import Workers
 from realtime.errors import EngineError
-from realtime.ports import EAR_RATE, Float32, Transcript
+from realtime.ports import EAR_RATE, Float32, TokenLogprob, Transcript
 
 if TYPE_CHECKING:
+    from ctranslate2.models import Whisper, WhisperGenerationResult
     from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment
 
@@ -71,8 +77,7 @@ class WhisperStt:
         spoken = self._language(language)
         if seconds < MIN_SECONDS:
             return Transcript("", seconds, spoken)
-        text = await self._workers.run(lambda abandoned: self._hear(audio, spoken, prompt, abandoned))
-        return Transcript(text, seconds, spoken)
+        return await self._workers.run(lambda abandoned: self._hear(audio, spoken, prompt, logprobs, abandoned), wait=not partial)
 
     async def close(self) -> None:
         await self._workers.close()
@@ -89,13 +94,17 @@ class WhisperStt:
             raise EngineError("unsupported_language", f"{self.name} does not know the language {wanted!r}.", type="invalid_request_error")
         return code
 
-    def _hear(self, audio: Float32, language: str | None, prompt: str | None, abandoned: Event) -> str:
+    def _hear(self, audio: Float32, language: str | None, prompt: str | None, logprobs: bool, abandoned: Event) -> Transcript:
+        seconds = len(audio) / EAR_RATE
         if not np.isfinite(audio).all():
             raise EngineError("audio_unintelligible", "The audio holds samples that are not numbers.", type="invalid_request_error")
         if np.abs(audio).max() < MIN_PEAK:
-            return ""
+            return Transcript("", seconds, language)
+        # A shallow copy: the weights are shared, what this transcription generates is its own.
+        model, decoder = copy.copy(self._model), _Decoder(self._model.model, logprobs)
+        model.model = decoder
         try:
-            segments, _ = self._model.transcribe(
+            segments, _ = model.transcribe(
                 audio,
                 language=language or "en",
                 # Detects the language of each window from what was encoded anyway; asked for with `language=None`, it would encode twice.
@@ -107,17 +116,112 @@ class WhisperStt:
                 vad_filter=False,
                 initial_prompt=prompt or None,
             )
-            return _joined(segments, abandoned)
+            told, tokens = _listened(segments, decoder, abandoned)
+            return Transcript(
+                text="".join(segment.text for segment in told).strip(),
+                seconds=seconds,
+                language=language,
+                no_speech=decoder.no_speech,
+                confidence=_confidence(told),
+                tokens=_pieces(tokens, self._decode),
+            )
         except Exception as error:
             # As in `load`: no narrower type covers what the two libraries raise.
             raise EngineError("transcription_failed", f"{self.name} could not transcribe: {error}") from error
 
+    def _decode(self, tokens: list[int]) -> str:
+        """The text of tokens, without timestamps and other marks; half a character is a U+FFFD."""
+        marks = self._model.hf_tokenizer.token_to_id("<|endoftext|>")
+        return str(self._model.hf_tokenizer.decode([token for token in tokens if token < marks]))
 
-def _joined(segments: Iterable[Segment], abandoned: Event) -> str:
-    """The text of all segments. Each is computed when it is asked for, so a job that nobody waits for ends at the next."""
-    texts = []
+
+Token = tuple[int, float]
+"""Number in the vocabulary, and log probability."""
+
+
+class _Decoder:
+    """The model of one transcription: does what it is asked, and keeps what came of it."""
+
+    def __init__(self, model: Whisper, logprobs: bool) -> None:
+        self._model = model
+        self._logprobs = logprobs
+        self._window: list[Token] = []
+        """What is left of the latest window: its tokens from the last segment on. Empty unless they were asked for."""
+        self.no_speech: float | None = None
+        """The lowest of all windows: whoever spoke in one has spoken."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def generate(self, *arguments: Any, **options: Any) -> list[WhisperGenerationResult]:
+        results: list[WhisperGenerationResult] = self._model.generate(*arguments, **options, return_logits_vocab=self._logprobs)
+        for result in results:
+            self.no_speech = min(result.no_speech_prob, 1.0 if self.no_speech is None else self.no_speech)
+            self._window = _sure(result) if self._logprobs else []
+        return results
+
+    def take(self, tokens: Sequence[int]) -> list[Token]:
+        """A segment of the latest window, the next one or one after it."""
+        count = len(tokens)
+        for start in range(len(self._window) - count + 1):
+            if [token for token, _ in self._window[start : start + count]] == list(tokens):
+                taken = self._window[start : start + count]
+                self._window = self._window[start + count :]
+                return taken
+        return []
+
+
+def _sure(result: WhisperGenerationResult) -> list[Token]:
+    """Each token with its log probability, out of the logits as the decoder saw them: suppressed tokens are at the lowest float."""
+    tokens = result.sequences_ids[0]
+    rows = (np.asarray(row, np.float64).reshape(-1) for row in result.logits[0])  # one more than tokens: the end of text
+    return [
+        (token, float(row[token] - row.max() - np.log(np.exp(row - row.max()).sum()))) for token, row in zip(tokens, rows, strict=False)
+    ]
+
+
+def _listened(segments: Iterable[Segment], decoder: _Decoder, abandoned: Event) -> tuple[list[Segment], list[Token]]:
+    """All segments, and their tokens. Each is computed when it is asked for, so a job that nobody waits for ends at the next."""
+    told: list[Segment] = []
+    tokens: list[Token] = []
     for segment in segments:
-        texts.append(segment.text)
+        told.append(segment)
+        tokens += decoder.take(segment.tokens)
         if abandoned.is_set():
             break
-    return "".join(texts).strip()
+    return told, tokens
+
+
+def _confidence(segments: list[Segment]) -> float | None:
+    """The mean over all tokens; a segment's own is that of its window."""
+    count = sum(len(segment.tokens) for segment in segments)
+    return min(0.0, sum(segment.avg_logprob * len(segment.tokens) for segment in segments) / count) if count else None
+
+
+def _pieces(tokens: list[Token], decode: Callable[[list[int]], str]) -> tuple[TokenLogprob, ...]:
+    """Text for tokens, which may be parts of a character: those are one piece, whose probability is that of them all."""
+    pieces: list[TokenLogprob] = []
+    open_: list[int] = []
+    sure = 0.0
+    for token, logprob in tokens:
+        open_.append(token)
+        text = decode(open_)
+        sure += logprob if text else 0.0  # a mark's certainty is not that of a word
+        if text and not text.endswith("\ufffd"):
+            pieces.append(TokenLogprob(text, sure))
+            open_, sure = [], 0.0
+    if rest := decode(open_):
+        pieces.append(TokenLogprob(rest, sure))
+    return _stripped(pieces)
+
+
+def _stripped(pieces: list[TokenLogprob]) -> tuple[TokenLogprob, ...]:
+    """Without the white space at both ends, as the text is."""
+    while pieces and not pieces[0].text.strip():
+        del pieces[0]
+    while pieces and not pieces[-1].text.strip():
+        del pieces[-1]
+    if pieces:
+        pieces[0] = TokenLogprob(pieces[0].text.lstrip(), pieces[0].logprob)
+        pieces[-1] = TokenLogprob(pieces[-1].text.rstrip(), pieces[-1].logprob)
+    return tuple(pieces)

@@ -10,6 +10,7 @@ from realtime.engines.scripted import (
     SENTENCE,
     SPEECH_LEVEL,
     Answer,
+    ScriptedJudge,
     ScriptedLlm,
     ScriptedStt,
     ScriptedTts,
@@ -17,7 +18,22 @@ from realtime.engines.scripted import (
     Step,
 )
 from realtime.errors import EngineError
-from realtime.ports import VAD_WINDOW, ArgumentsDelta, CallBegan, Finished, Llm, LlmEvent, LlmRequest, Stt, TextDelta, TokenUsage, Tts, Vad
+from realtime.ports import (
+    VAD_WINDOW,
+    ArgumentsDelta,
+    CallBegan,
+    Finished,
+    Llm,
+    LlmEvent,
+    LlmRequest,
+    Stt,
+    TextDelta,
+    TokenUsage,
+    Transcript,
+    Tts,
+    TurnJudge,
+    Vad,
+)
 from realtime.wire.items import (
     Audio,
     FunctionCall,
@@ -171,6 +187,11 @@ async def test_an_ear_knows_length_and_language() -> None:
     assert list(stt.heard) == [0.25]
 
 
+async def test_an_ear_may_tell_more_than_words() -> None:
+    told = Transcript("You", 1.0, no_speech=0.9, confidence=-1.5)
+    assert await ScriptedStt([told]).transcribe(SECOND[:8000], language=None, prompt=None, logprobs=True) is told
+
+
 async def test_an_ear_may_fail() -> None:
     with pytest.raises(EngineError, match="slow down"):
         await ScriptedStt([FAILURE]).transcribe(SECOND, language=None, prompt=None)
@@ -182,6 +203,26 @@ async def test_an_ear_waits_for_its_delay_and_its_gate() -> None:
     loop.call_later(0.03, gate.set)
     started = loop.time()
     await stt.transcribe(SECOND, language=None, prompt=None)
+    assert loop.time() - started >= 0.029
+
+
+async def test_a_judge_gives_its_answers_and_then_one_and_knows_what_it_heard() -> None:
+    judge = ScriptedJudge([0.1, 0.6])
+    assert [await judge.judge(SECOND[:4000]) for _ in range(3)] == [0.1, 0.6, 1.0]
+    assert await ScriptedJudge(otherwise=0.3).judge(SECOND) == 0.3
+    assert list(judge.heard) == [0.25] * 3
+
+
+async def test_a_judge_may_fail() -> None:
+    with pytest.raises(EngineError, match="slow down"):
+        await ScriptedJudge([FAILURE]).judge(SECOND)
+
+
+async def test_a_judge_waits_for_its_delay_and_its_gate() -> None:
+    loop, gate = asyncio.get_running_loop(), asyncio.Event()
+    loop.call_later(0.03, gate.set)
+    started = loop.time()
+    await ScriptedJudge(delay=0.01, gate=gate.wait).judge(SECOND)
     assert loop.time() - started >= 0.029
 
 
@@ -258,7 +299,8 @@ async def test_scripted_engines_fit_their_ports_and_close() -> None:
     stt: Stt = ScriptedStt()
     tts: Tts = ScriptedTts()
     vad: Vad = ScriptedVad()
-    for engine in (llm, stt, tts):
+    judge: TurnJudge = ScriptedJudge()
+    for engine in (llm, stt, tts, judge):
         assert engine.name == "scripted"
         await engine.close()
     assert vad.open().score(SECOND[:0]) == []

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from realtime.config import SETTINGS
 from tests.rigs.program import Program
 
-SCRIPTED = ("--llm", "scripted", "--stt", "scripted", "--tts", "scripted", "--vad", "scripted")
+SCRIPTED = ("--llm", "scripted", "--stt", "scripted", "--tts", "scripted", "--vad", "scripted", "--turn-model", "words")
 """No model at all: it starts in half a second."""
 
 SCRIPTED_EARS = SCRIPTED[2:]

@@ -1,4 +1,4 @@
-"""Whisper models for tests, from the cache of the models that the daemon itself fetches.
+"""Models that listen, for tests, from the cache of the models that the daemon itself fetches.
 
 The cache is `$REALTIME_CACHE_DIR`, else the daemon's own. Where a model is neither there nor to be had, the test that asked is skipped
 and says why.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime.app import TURN_MODEL
 from realtime.config import default_cache
 from realtime.engines import models
 from realtime.errors import EngineError
@@ -26,9 +27,18 @@ def _fetched(name: str) -> Path | str:
         return error.message
 
 
-def whisper_folder(name: str) -> Path:
-    """The folder of a Whisper model, fetched if it must be: give the first test that asks a generous timeout."""
+def model_folder(name: str) -> Path:
+    """The folder of a model, fetched if it must be: give the first test that asks a generous timeout."""
     found = _fetched(name)
     if isinstance(found, str):
         pytest.skip(found)
     return found
+
+
+def whisper_folder(name: str) -> Path:
+    return model_folder(name)
+
+
+def turn_model() -> Path:
+    """The file of Smart Turn."""
+    return model_folder(TURN_MODEL) / models.CATALOGUE[TURN_MODEL].main
