@@ -175,7 +175,10 @@ class Speaking:
         if self._again:
             self._hear(settings)
             return None
-        return None if self._abilities.judges else self._judged(hearing, None if text is None else finished(text))
+        if self._abilities.judges:
+            return None
+        wish = settings.audio.input.transcription
+        return self._judged(hearing, None if text is None else finished(text, None if wish is None else wish.language))
 
     def _judged(self, hearing: Hearing | None, finished: float | None) -> TurnEnded | None:
         """What was judged of all that has been said; of an earlier pause it means nothing."""
