@@ -323,9 +323,11 @@ class Referee:
             case server.TranscriptionDelta(item_id=id):
                 assert id in self.order or id == self.turn, "what is spoken, and what has been"
                 assert (id, event.content_index) not in self._told, "nothing after the whole"
-            case server.TranscriptionCompleted(item_id=id) | server.TranscriptionFailed(item_id=id):
+            case server.TranscriptionCompleted(item_id=id):
                 assert id in self.order, "only what is in the conversation is transcribed for the client"
                 self._told.add((id, event.content_index))
+            case server.TranscriptionFailed(item_id=id):
+                assert id in self.order, "only what is in the conversation is transcribed for the client"
 
     def _updated(self, settings: AnySettings) -> None:
         if settings.audio.input.format != self.settings.audio.input.format:

@@ -87,7 +87,7 @@ class Life:
             speech=dice.random() < 0.9,
             audio=dice.random() < 0.9,
             images=dice.random() < 0.5,
-            judges=dice.random() < 0.5,
+            judges=dice.random() < 0.7,
             interruption_ms=dice.choice([32, 96]),
             session_seconds=SESSION_SECONDS,
         )
@@ -349,8 +349,9 @@ class Client:
             "interrupt_response": self._dice.random() < 0.6,
             "idle_timeout_ms": self._dice.choice([None, 5000]),
         }
+        semantic = {"type": "semantic_vad", "eagerness": self._dice.choice(["high", "low"])}
         input: dict[str, Any] = {
-            "turn_detection": self._dice.choice([None, vad, vad, {"type": "semantic_vad", "eagerness": "high"}]),
+            "turn_detection": self._dice.choice([None, vad, vad, semantic, semantic]),
             "transcription": self._dice.choice([None, {"model": "whisper-1", "language": "en"}, {"model": "gpt-realtime-whisper"}]),
             "format": {"type": self._dice.choice(["audio/pcm", "audio/pcmu", "audio/pcma"])},
         }
