@@ -28,6 +28,7 @@ from realtime.session.inputs import (
     Outcome,
     ResponseBroke,
     ServerStopping,
+    SpeechGenerated,
     SpeechScored,
     SpeechTranscribed,
     TextGenerated,
@@ -74,7 +75,9 @@ class Session:
         match input:
             case TextGenerated() | ClauseSounded() | SpeechScored() | ClauseSpoken() | GenerationFinished():
                 self._come_out(input)
-            case CallGenerated() | ArgumentsGenerated() | ResponseBroke() | SpeechTranscribed() | TranscriptionBroke() | DetectionFailed():
+            case SpeechGenerated() | CallGenerated() | ArgumentsGenerated():
+                self._come_out(input)
+            case ResponseBroke() | SpeechTranscribed() | TranscriptionBroke() | DetectionFailed():
                 self._come_out(input)
             case Opened():
                 self._open(now)

@@ -23,6 +23,7 @@ from realtime.wire.settings import (
     SettingsPatch,
     Transcription,
     TranscriptionSettingsPatch,
+    encoding,
     merge,
     sample_rate,
     sample_width,
@@ -272,6 +273,10 @@ def test_a_transcription_patch_leaves_alone_what_it_does_not_name() -> None:
 )
 def test_a_format_has_a_rate_and_a_width(format: AudioFormat, rate: int, width: int) -> None:
     assert (sample_rate(format), sample_width(format)) == (rate, width)
+
+
+def test_every_format_has_an_encoding() -> None:
+    assert [encoding(format) for format in (PcmFormat(16_000), PcmuFormat(), PcmaFormat())] == ["pcm16", "ulaw", "alaw"]
 
 
 def test_pcm_without_a_rate_has_the_only_one() -> None:
