@@ -22,7 +22,7 @@ _ABBREVIATION = re.compile(r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|etc|e\.g|i\.e
 
 
 class ClauseCutter:
-    """Feed it text, it gives back clauses, each with the white space before it: together they are the text, but for white space at its end."""
+    """Feed it text, it gives back clauses, with the white space before it. Together they are the text, its last white space aside."""
 
     def __init__(self) -> None:
         self._rest = ""

@@ -60,7 +60,7 @@ class Sound:
             self.speak(text)
 
     def settle(self) -> None:
-        """Nothing more is written or added. Words that no sound followed were in the sound before them: some write when they have spoken."""
+        """Nothing more comes. Words that no sound followed were in the sound before them: some models write when they have spoken."""
         if len(self._stretches) > 1 and not self._stretches[-1].samples:
             last = self._stretches.pop()
             self._stretches[-1].text += last.text

@@ -181,7 +181,7 @@ async def test_an_endpoint_that_does_not_stream_works_too(stub: ChatEndpoint, ll
 
 
 async def test_a_plain_answer_has_a_limit(stub: ChatEndpoint, llm: ChatLlm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "MAX_PLAIN_ANSWER", 100)
+    monkeypatch.setattr(chat, "MAX_EVENT", 100)
     stub.script(raw(b"{" + b" " * 100))
     assert (await failure(llm)).code == "server_error"
 
