@@ -91,7 +91,9 @@ def test_what_can_not_be_sound_is_an_error(pieces: list[str]) -> None:
     [
         pytest.param([("transcript", "Hel"), ("transcript", "lo the"), ("transcript", "re.")], id="openai: transcript alone"),
         pytest.param([("content", "Hello "), ("content", "there.")], id="content alone"),
-        pytest.param([("content", "Hello "), ("transcript", "Hello "), ("content", "there."), ("transcript", "there.")], id="both, abreast"),
+        pytest.param(
+            [("content", "Hello "), ("transcript", "Hello "), ("content", "there."), ("transcript", "there.")], id="both, abreast"
+        ),
         pytest.param([("transcript", "Hello "), ("content", "Hello there."), ("transcript", "there.")], id="both, one ahead"),
         pytest.param([("content", "Hello there."), ("transcript", "Hello there.")], id="both, one after the other"),
         pytest.param([("content", "Hello "), ("transcript", "the"), ("content", "re.")], id="in turns"),
