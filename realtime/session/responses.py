@@ -78,12 +78,13 @@ class Responses:
             )
         response = Response(agreed, self._conversation if own else None, self._effects, self._ids)
         self._running[response.id] = response
-        if aside is not None:
-            for entry in aside:
-                self._transcripts.want(entry, settings.audio.input.transcription)
-            self._asides[response.id] = aside
         entries = list(self._conversation) if aside is None else aside
         heard = {recording.item_id for recording in self._recordings(entries)}
+        if aside is not None:
+            for entry in aside:
+                if entry.id not in heard:  # nobody would read the words of what only this response knows
+                    self._transcripts.want(entry, settings.audio.input.transcription)
+            self._asides[response.id] = aside
         waited = {entry.id for entry in entries if entry.id not in heard and self._transcripts.pending(entry.id)}
         if waited:
             response.wait(waited)
