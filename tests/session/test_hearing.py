@@ -47,6 +47,10 @@ def test_the_model_does_not_hear_itself_nor_what_has_no_sound() -> None:
     assert heard(spoken, typed) == []
 
 
+def test_silence_of_no_length_is_not_heard() -> None:
+    assert heard(said("a", 0), said("b", 0, 1)) == ["b"]
+
+
 @pytest.mark.parametrize(
     ("lengths", "first"),
     [

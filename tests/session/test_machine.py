@@ -99,5 +99,6 @@ EVERYDAY = {
     *("ConversationItemRetrieved", "ConversationItemDeleted", "ConversationItemTruncated", "TranscriptionCompleted", "TranscriptionFailed"),
     *("ResponseOutputTextDone", "ResponseOutputAudioDelta", "ResponseOutputAudioDone"),
     *("completed", "cancelled", "incomplete", "failed"),
+    *("heard", "speaks"),
 }
 """What every walk comes across."""
