@@ -270,8 +270,13 @@ class Answer:
             self._usage = chunk.usage
         if chunk.error and (problem := bytes(chunk.error)) != b"null":
             raise failed(problem, secret=self._secret)
-        # More than one were never asked for; but vLLM-Omni, where it does not stream, puts the sound into one of its own.
-        return "".join([self._read_choice(choice, chunk.modality) for choice in chunk.choices]) if chunk.choices else ""
+        choices = chunk.choices
+        if not choices:
+            return ""
+        if len(choices) == 1:
+            return self._read_choice(choices[0], chunk.modality)
+        # Nobody asked for more than one; but vLLM-Omni, where it does not stream, puts the sound into one of its own.
+        return "".join([self._read_choice(choice, chunk.modality) for choice in choices])
 
     def _read_choice(self, choice: _Choice, modality: str | None) -> str:
         if choice.finish_reason:

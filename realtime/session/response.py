@@ -147,12 +147,12 @@ class Response:
         return isinstance(self._state, Waiting) and item_id in self._state.item_ids
 
     def generate(self, items: tuple[Item, ...], sounds: tuple[Recording, ...] = ()) -> None:
-        """Ask the model, with this as the conversation so far; `sounds` are the parts of it that are to be heard."""
-        terms = self.terms
+        """Ask the model, with this as the conversation so far; `sounds` are parts that are to be heard, where they belong to these items."""
+        terms, known = self.terms, {item.id for item in items}
         request = LlmRequest(
             instructions=terms.instructions,
             items=items,
-            sounds=sounds,
+            sounds=tuple(sound for sound in sounds if sound.item_id in known),
             max_output_tokens=None if terms.max_output_tokens == "inf" else terms.max_output_tokens,
             temperature=None if terms.temperature is UNSET else terms.temperature,
             tools=terms.tools,

@@ -45,12 +45,16 @@ def _estimate(request: LlmRequest | None, text: str, spoken_ms: int) -> TokenUsa
 
 def _asked(request: LlmRequest) -> tuple[int, int]:
     """Tokens that are read and tokens that are heard."""
-    heard = {(recording.item_id, recording.content_index): _heard(recording) for recording in request.sounds}
-    read = _tokens(request.instructions)
+    sounds = {(recording.item_id, recording.content_index): recording for recording in request.sounds}
+    read, heard = _tokens(request.instructions), 0
     for item in request.items:
-        parts = item.content if isinstance(item, Message) else [item]
-        read += sum(_read(part) for index, part in enumerate(parts) if (item.id, index) not in heard)
-    return read, sum(heard.values())
+        for index, part in enumerate(item.content if isinstance(item, Message) else [item]):
+            recording = sounds.get((str(item.id), index))
+            if recording is None:
+                read += _read(part)
+            else:
+                heard += _heard(recording)
+    return read, heard
 
 
 def _heard(recording: Recording) -> int:

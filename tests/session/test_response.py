@@ -318,7 +318,7 @@ def test_a_model_that_speaks_is_told_how() -> None:
     stage = Stage(NATIVE)
     stage.taken()
     sounds = (Recording("ask", 0, b"sound", PcmuFormat()),)
-    stage.response.generate((QUESTION,), sounds)
+    stage.response.generate((QUESTION,), (Recording("gone", 0, b"sound", PcmuFormat()), *sounds))
     request = LlmRequest(instructions="Be brief.", items=(QUESTION,), sounds=sounds, voice="alloy", effort="low")
     assert stage.taken() == [Generate("resp_1", request, PcmuFormat())]
 
