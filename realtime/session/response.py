@@ -147,7 +147,7 @@ class Response:
         return isinstance(self._state, Waiting) and item_id in self._state.item_ids
 
     def generate(self, items: tuple[Item, ...], sounds: tuple[Recording, ...] = ()) -> None:
-        """Ask the model, with this as the conversation so far; `sounds` are parts that are to be heard, where they belong to these items."""
+        """Ask the model, with this as the conversation so far; `sounds` are to be heard, where they are parts of it."""
         terms, known = self.terms, {item.id for item in items}
         request = LlmRequest(
             instructions=terms.instructions,
