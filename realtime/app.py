@@ -64,7 +64,9 @@ class App:
         """What sessions are made with."""
         config = self._config
         abilities = Abilities(
-            speech=engines.tts is not None,
+            speech=engines.tts is not None or config.speaks,
+            hears=config.hears,
+            speaks=config.speaks,
             audio=config.enable_audio_processing,
             images=config.enable_image_processing,
             judges=engines.judge is not None,
@@ -96,7 +98,7 @@ class App:
             from realtime.engines.scripted import ScriptedLlm
 
             return _chosen("language", ScriptedLlm(), "as asked: it only echoes")
-        if config.llm == "endpoint" or (config.llm == "auto" and config.endpoint is not None):
+        if config.asks_endpoint:
             return self._endpoint_llm(config.endpoint or OPENAI_URL)
         from realtime.engines.local_llm import LocalLlm
 
@@ -108,8 +110,10 @@ class App:
 
         config = self._config
         timeouts = Timeouts(connect=config.connect_seconds, first_token=config.first_token_seconds, between_tokens=config.token_seconds)
+        llm = ChatLlm(url, config.openai_api_key, config.openai_model, timeouts=timeouts, speaks=config.speaks)
         key = "with a key" if config.openai_api_key else "without a key"
-        return _chosen("language", ChatLlm(url, config.openai_api_key, config.openai_model, timeouts=timeouts), f"at {url}, {key}")
+        native = {"none": "", "input": "; it hears", "output": "; it speaks", "both": "; it hears and speaks"}[config.native_audio]
+        return _chosen("language", llm, f"at {url}, {key}{native}")
 
     def _stt(self) -> Stt:
         config = self._config
@@ -125,6 +129,9 @@ class App:
 
     def _tts(self) -> Tts | None:
         choice = self._config.tts
+        if self._config.speaks:
+            _say(f"  {'voice':13} {self._config.openai_model}: its own (REALTIME_NATIVE_AUDIO)")
+            return None
         if choice == "scripted":
             from realtime.engines.scripted import ScriptedTts
 

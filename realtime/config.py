@@ -43,6 +43,7 @@ SttChoice = Literal["auto", "local", "scripted"]
 TtsChoice = Literal["auto", "local", "scripted", "none"]
 VadChoice = Literal["auto", "silero", "scripted"]
 TurnChoice = Literal["auto", "smart-turn", "words"]
+NativeAudio = Literal["none", "input", "output", "both"]
 
 
 def default_cache() -> Path:
@@ -77,6 +78,8 @@ class Config(Struct, frozen=True, kw_only=True):
     tts: TtsChoice = "auto"
     vad: VadChoice = "auto"
     turn_model: TurnChoice = "auto"
+    native_audio: NativeAudio = "none"
+    """What the chat endpoint does by itself; use `hears` and `speaks`."""
     whisper_model: str = "base"
     """A name of the catalogue, a folder or a hub id."""
     cache_dir: Path = field(default_factory=default_cache)
@@ -99,6 +102,21 @@ class Config(Struct, frozen=True, kw_only=True):
         if self.openai_base_url is None and self.openai_api_key is not None:
             return OPENAI_URL
         return self.openai_base_url
+
+    @property
+    def asks_endpoint(self) -> bool:
+        """Is the language model an endpoint's?"""
+        return self.llm == "endpoint" or (self.llm == "auto" and self.endpoint is not None)
+
+    @property
+    def hears(self) -> bool:
+        """The model is given what people say as sound."""
+        return self.native_audio in ("input", "both")
+
+    @property
+    def speaks(self) -> bool:
+        """The model makes the sound of its answers."""
+        return self.native_audio in ("output", "both")
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         shown = structs.asdict(self)
@@ -235,6 +253,13 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "longest wait for the first token",
         ),
         Setting("token_seconds", "REALTIME_LLM_TOKEN_SECONDS", "--llm-token-seconds", _seconds(), "longest wait for each later token"),
+        Setting(
+            "native_audio",
+            "REALTIME_NATIVE_AUDIO",
+            "--native-audio",
+            _one_of(*get_args(NativeAudio)),
+            "audio that the endpoint's model itself hears (input) and speaks (output)",
+        ),
     ),
     "engines": (
         Setting("llm", "REALTIME_LLM", "--llm", _one_of(*get_args(LlmChoice)), "language model; auto: the endpoint if set, else local"),
@@ -305,6 +330,9 @@ def load(flags: Mapping[str, str | None]) -> Config:
     if config.llm == "endpoint" and config.endpoint is None:
         source, value = given["llm"]
         raise ConfigError(f"{source}={value}: needs OPENAI_BASE_URL (or --base-url), or OPENAI_API_KEY")
+    if config.native_audio != "none" and not config.asks_endpoint:
+        source, value = given["native_audio"]
+        raise ConfigError(f"{source}={value}: needs a chat endpoint for a language model, whose audio it would be")
     return config
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from realtime.wire.items import Item
-from realtime.wire.settings import FunctionTool, ToolChoice
+from realtime.wire.settings import AudioFormat, Effort, FunctionTool, ToolChoice
 
 Float32 = NDArray[np.float32]
 """Mono audio, shape `[samples]`, full scale +-1."""
@@ -30,13 +30,25 @@ VAD_WINDOW = 512
 """Samples (at `EAR_RATE`) that one score of a `Vad` covers: 32 ms."""
 
 
+class Recording(Struct, frozen=True):
+    """What a spoken part of an item sounds like."""
+
+    item_id: str
+    content_index: int
+    audio: bytes
+    """Whole samples."""
+    format: AudioFormat
+
+
 class LlmRequest(Struct, frozen=True, kw_only=True):
     """One answer wanted from a language model."""
 
     instructions: str
     """System prompt; empty for none."""
     items: tuple[Item, ...]
-    """The conversation so far, oldest first; spoken items carry their transcripts."""
+    """The conversation so far, oldest first; spoken items carry their transcripts, where these are known."""
+    sounds: tuple[Recording, ...] = ()
+    """Spoken parts of the user's that the model hears instead of reading them, in the order of the items."""
     max_output_tokens: int | None = None
     """None for no limit of ours."""
     temperature: float | None = None
@@ -45,20 +57,36 @@ class LlmRequest(Struct, frozen=True, kw_only=True):
     tool_choice: ToolChoice = "auto"
     parallel_tool_calls: bool | None = None
     """None where nobody said."""
+    voice: str | None = None
+    """The model speaks its answer in this voice; None: it writes."""
+    effort: Effort | None = None
+    """How hard to think; None where nobody said."""
 
 
 class TokenUsage(Struct, frozen=True):
     """Tokens as the model counted them."""
 
     input_tokens: int
+    """Of every kind."""
     output_tokens: int
+    """Of every kind."""
     cached_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
 
 
 class TextDelta(Struct, frozen=True):
-    """A piece of the answer's text, never empty."""
+    """A piece of the answer's text, never empty; of its transcript where the answer is spoken."""
 
     text: str
+
+
+class AudioDelta(Struct, frozen=True):
+    """A piece of the sound of a spoken answer, never empty. Text that came before it and after the sound before is what it says."""
+
+    audio: Int16
+    rate: int
+    """Samples a second; the same for a whole answer."""
 
 
 class CallBegan(Struct, frozen=True):
@@ -88,7 +116,7 @@ class Finished(Struct, frozen=True):
     """For each call in order, what the model wants to be given back with it."""
 
 
-LlmEvent = TextDelta | CallBegan | ArgumentsDelta | Finished
+LlmEvent = TextDelta | AudioDelta | CallBegan | ArgumentsDelta | Finished
 
 
 class Llm(Protocol):
@@ -98,7 +126,7 @@ class Llm(Protocol):
     """What `session.model` shows when the client named none."""
 
     def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
-        """Yield text and calls as they are generated, then one `Finished`. Raises `EngineError`."""
+        """Yield text, sound and calls as they are generated, then one `Finished`. Raises `EngineError`."""
         ...
 
     async def close(self) -> None:

@@ -71,6 +71,27 @@ def test_without_a_voice_sessions_answer_in_text(
     assert f"voice         none: {reason}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("native", "abilities", "lines"),
+    [
+        ("none", (False, False, True), ["with a key\n", "voice         scripted: as asked"]),
+        ("input", (True, False, True), ["with a key; it hears\n", "voice         scripted: as asked"]),
+        ("output", (False, True, True), ["with a key; it speaks\n", "voice         gpt-audio: its own (REALTIME_NATIVE_AUDIO)"]),
+        ("both", (True, True, True), ["with a key; it hears and speaks\n", "voice         gpt-audio: its own (REALTIME_NATIVE_AUDIO)"]),
+    ],
+)
+def test_a_model_that_speaks_needs_no_voice(
+    native: str, abilities: tuple[bool, bool, bool], lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = App(scripted(llm="auto", openai_api_key="k", openai_model="gpt-audio", native_audio=native))
+    engines = app.engines()
+    given = app.service(engines).abilities
+    assert (given.hears, given.speaks, given.speech) == abilities
+    assert (engines.tts is None) == given.speaks
+    out = capsys.readouterr().out
+    assert all(line in out for line in lines)
+
+
 def test_switches_and_limits_reach_the_sessions(capsys: pytest.CaptureFixture[str]) -> None:
     app = App(scripted(stt="auto", enable_audio_processing=False, enable_image_processing=False, session_seconds=60, sample_rate=8000))
     service = app.service(app.engines())

@@ -88,6 +88,7 @@ GOOD = {
     "connect_seconds": ("0.5", 0.5),
     "first_token_seconds": ("1e2", 100.0),
     "token_seconds": ("7", 7.0),
+    "native_audio": ("none", "none"),
     "llm": ("scripted", "scripted"),
     "stt": ("scripted", "scripted"),
     "tts": ("none", "none"),
@@ -135,6 +136,7 @@ BAD = {
     "connect_seconds": "0",
     "first_token_seconds": "soon",
     "token_seconds": "nan",
+    "native_audio": "all",
     "llm": "gpt",
     "stt": "none",
     "tts": "endpoint",
@@ -288,3 +290,19 @@ def test_flags_can_be_given_for_a_part_of_the_settings() -> None:
     parser = argparse.ArgumentParser()
     add_flags(parser, [setting for setting in SETTINGS if setting.name == "port"])
     assert vars(parser.parse_args([])) == {"port": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "hears", "speaks"), [("none", False, False), ("input", True, False), ("OUTPUT", False, True), ("both", True, True)]
+)
+@pytest.mark.parametrize("endpoint", [{"openai_base_url": "http://h/v1"}, {"openai_base_url": "http://h/v1", "llm": "endpoint"}])
+def test_the_endpoints_model_may_hear_and_speak(text: str, hears: bool, speaks: bool, endpoint: dict[str, str | None]) -> None:
+    config = load({"native_audio": text, **endpoint})
+    assert (config.hears, config.speaks) == (hears, speaks)
+
+
+@pytest.mark.parametrize("others", [{}, {"llm": "local", "openai_base_url": "http://h/v1"}, {"llm": "scripted"}])
+def test_no_other_model_hears_or_speaks(others: dict[str, str | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal({"native_audio": "input", **others}).startswith("--native-audio=input: needs a chat endpoint")
+    monkeypatch.setenv("REALTIME_NATIVE_AUDIO", "both")
+    assert refusal(others).startswith("REALTIME_NATIVE_AUDIO=both: needs a chat endpoint")

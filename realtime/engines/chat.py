@@ -10,6 +10,9 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from realtime.engines.completions import Answer, Shape, body
 from realtime.engines.endpoint import Endpoint, Reply
@@ -19,8 +22,8 @@ from realtime.engines.sse import MAX_EVENT, SseParser
 from realtime.errors import EngineError
 from realtime.ports import LlmEvent, LlmRequest, TextDelta
 
-MAX_PLAIN_ANSWER = MAX_EVENT
-"""Bytes of an answer that came in one piece: no more than one event of a stream may have."""
+MAX_SOUND_EVENT = 8 << 20
+"""Bytes of one event of a spoken answer: who makes the whole sound first sends it as one, here of two minutes in base64 at 24 kHz."""
 
 _PATH = "/chat/completions"
 
@@ -37,10 +40,12 @@ class ChatLlm:
         timeouts: Timeouts,
         dice: Callable[[], float] = random.random,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        speaks: bool = False,
     ) -> None:
+        """`speaks`: the model can be asked for sound, and must be told where none is wanted."""
         self.name = model
         self._endpoint = Endpoint(base_url, api_key, timeouts=timeouts, dice=dice, pause=pause)
-        self._shape = Shape()
+        self._shape = Shape(knows_modalities=speaks, sounds_as_qwen=_is_qwens(base_url))
         self._shape_is_known = False
         # A request in this shape was accepted; until then any 400 may be about the shape.
 
@@ -48,7 +53,8 @@ class ChatLlm:
         """Yield the answer as it is generated. Whoever stops early closes the iterator (`contextlib.aclosing`), and so the connection."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._endpoint.timeouts.first_token
-        answer, framing = Answer(self._endpoint.secret), _Framing()
+        spoken = request.voice is not None
+        answer, framing = Answer(self._endpoint.secret, spoken=spoken), _Framing(MAX_SOUND_EVENT if spoken else MAX_EVENT)
         reply = await self._ask(request, deadline)
         try:
             while not answer.done:
@@ -57,6 +63,8 @@ class ChatLlm:
                 for piece in pieces:
                     if text := answer.read(piece):
                         yield TextDelta(text)
+                    if answer.sound:
+                        yield answer.sound
                     for event in answer.called:
                         yield event
                 if not chunk:
@@ -78,7 +86,7 @@ class ChatLlm:
         shape = self._shape
         while True:
             try:
-                reply = await self._endpoint.post(_PATH, body(self.name, request, shape), deadline=deadline)
+                reply = await self._endpoint.post(_PATH, await self._body(request, shape), deadline=deadline)
             except Refused as error:
                 plainer = _plainer(shape, error, request, shape_is_known=self._shape_is_known)
                 if plainer is None:
@@ -89,6 +97,16 @@ class ChatLlm:
                 self._shape, self._shape_is_known = shape, True
                 return reply
 
+    async def _body(self, request: LlmRequest, shape: Shape) -> bytes:
+        if not request.sounds:
+            return body(self.name, request, shape)
+        # A minute of sound is megabytes to be written as base64: not on the loop.
+        return await asyncio.to_thread(body, self.name, request, shape)
+
+
+def _is_qwens(base_url: str) -> bool:
+    return (urlsplit(base_url).hostname or "").endswith(".aliyuncs.com")
+
 
 def _plainer(shape: Shape, error: Refused, request: LlmRequest, *, shape_is_known: bool) -> Shape | None:
     """Return the shape to try after a refusal; None when the refusal is not about the shape. Never goes in a circle."""
@@ -96,10 +114,20 @@ def _plainer(shape: Shape, error: Refused, request: LlmRequest, *, shape_is_know
     if error.status not in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
         return None
     if request.max_output_tokens is not None and not shape.names_completion and _knows_no_max_tokens(error):
-        return Shape(shape.asks_usage, names_completion=True)
+        return replace(shape, names_completion=True)
+    if request.effort is not None and shape.knows_effort and b"reasoning_effort" in error.body:
+        return replace(shape, knows_effort=False)
+    if not shape.sounds_as_qwen and _wants_qwens_sounds(request, error):
+        return replace(shape, sounds_as_qwen=True)
     if shape.asks_usage and (b"stream_options" in error.body or not shape_is_known):
-        return Shape(False, shape.names_completion)
+        return replace(shape, asks_usage=False)
     return None
+
+
+def _wants_qwens_sounds(request: LlmRequest, error: Refused) -> bool:
+    # Qwen's: "The provided URL does not appear to be valid." of base64, and that the audio's format must be `wav`.
+    said = error.body.lower()
+    return (bool(request.sounds) and b"url" in said) or (request.voice is not None and b"wav" in said)
 
 
 def _knows_no_max_tokens(error: Refused) -> bool:
@@ -120,9 +148,11 @@ async def _read(reply: Reply, answer: Answer, deadline: float) -> bytes:
 class _Framing:
     """Cuts a body into pieces of JSON: events, or the whole where an endpoint ignored `stream`."""
 
-    __slots__ = ("_plain", "_sse")
+    __slots__ = ("_max_event", "_plain", "_sse")
 
-    def __init__(self) -> None:
+    def __init__(self, max_event: int) -> None:
+        """`max_event`: bytes of one event, and of an answer that came in one piece."""
+        self._max_event = max_event
         self._sse: SseParser | None = None
         self._plain = b""
 
@@ -133,10 +163,10 @@ class _Framing:
         # No line of an event stream that means anything starts with a brace; what Content-Type says is less sure.
         start = self._plain.lstrip()[:1]
         if start and start not in b"{[":
-            self._sse, chunk = SseParser(), self._plain
+            self._sse, chunk = SseParser(self._max_event), self._plain
             return self._sse.feed(chunk)
-        if len(self._plain) > MAX_PLAIN_ANSWER:
-            raise EngineError("server_error", f"The endpoint sent an answer of more than {MAX_PLAIN_ANSWER} bytes.")
+        if len(self._plain) > self._max_event:
+            raise EngineError("server_error", f"The endpoint sent an answer of more than {self._max_event} bytes.")
         return []
 
     def flush(self) -> list[bytes]:

@@ -74,7 +74,7 @@ def _turn(item: Item) -> Turn:
 def _words(part: Part) -> str:
     match part:
         case InputAudio(transcript=transcript):
-            return transcript or "(I said something that could not be understood.)"
+            return "(I said something that could not be understood.)" if transcript is None else transcript or "(I say nothing.)"
         case OutputAudio(transcript=transcript) | Audio(transcript=transcript):
             return transcript or ""
         case InputImage():

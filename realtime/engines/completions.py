@@ -8,16 +8,17 @@ Reference: OpenAI API, "Create chat completion" and "The chat completion chunk o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from realtime.engines.prompt import ChatMessage, messages
 from realtime.engines.refusals import failed
+from realtime.engines.spoken import Sounds, Words
 from realtime.errors import EngineError
-from realtime.ports import ArgumentsDelta, CallBegan, Finished, LlmRequest, TokenUsage
-from realtime.wire.settings import FunctionChoice, FunctionTool, ToolChoice
+from realtime.ports import ArgumentsDelta, AudioDelta, CallBegan, Finished, LlmRequest, TokenUsage
+from realtime.wire.settings import Effort, FunctionChoice, FunctionTool, ToolChoice
 
 _DONE = b"[DONE]"
 
@@ -35,6 +36,12 @@ class Shape(Struct, frozen=True):
     """`stream_options`: refused by Fireworks (FlowiseAI/Flowise#2866) and by Azure with data sources (openai/openai-python#2296)."""
     names_completion: bool = False
     """`max_completion_tokens`: OpenAI's reasoning models know no `max_tokens`; Ollama, vLLM, llama.cpp and Gemini all do."""
+    knows_effort: bool = True
+    """`reasoning_effort`: refused by OpenAI for models that don't reason, and by vLLM at levels that it does not know."""
+    knows_modalities: bool = False
+    """`modalities`: models that speak must be told when not to."""
+    sounds_as_qwen: bool = False
+    """Sound goes as a `data:` URI and is asked for as `wav`, which Qwen-Omni's compatible endpoint wants: it sends PCM16 all the same."""
 
 
 class Function(Struct, frozen=True):
@@ -52,6 +59,14 @@ class Tool(Struct, frozen=True, tag="function"):
     function: Function
 
 
+class AudioOptions(Struct, frozen=True):
+    """How the model should sound."""
+
+    voice: str
+    format: Literal["pcm16", "wav"]
+    """`pcm16` is the only one that OpenAI streams: 24 kHz, mono."""
+
+
 class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of the request."""
 
@@ -65,15 +80,19 @@ class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tools: list[Tool] | None = None
     tool_choice: str | Tool | None = None
     parallel_tool_calls: bool | None = None
+    reasoning_effort: Effort | None = None
+    modalities: list[str] | None = None
+    audio: AudioOptions | None = None
 
 
 def body(model: str, request: LlmRequest, shape: Shape) -> bytes:
-    """Return the JSON to post."""
-    limit = request.max_output_tokens
+    """Return the JSON to post. Where there are sounds it takes milliseconds: call it from a worker thread."""
+    limit, voice = request.max_output_tokens, request.voice
+    heard: Literal["pcm16", "wav"] = "wav" if shape.sounds_as_qwen else "pcm16"
     return msgspec.json.encode(
         ChatRequest(
             model=model,
-            messages=messages(request),
+            messages=messages(request, data_uris=shape.sounds_as_qwen),
             stream=True,
             stream_options=StreamOptions(include_usage=True) if shape.asks_usage else None,
             max_tokens=None if shape.names_completion else limit,
@@ -82,6 +101,9 @@ def body(model: str, request: LlmRequest, shape: Shape) -> bytes:
             tools=[Tool(_function(tool)) for tool in request.tools] or None,
             tool_choice=_choice(request.tool_choice) if request.tools else None,
             parallel_tool_calls=request.parallel_tool_calls if request.tools else None,
+            reasoning_effort=request.effort if shape.knows_effort else None,
+            modalities=["text", "audio"] if voice else ["text"] if shape.knows_modalities else None,
+            audio=AudioOptions(voice, heard) if voice else None,
         )
     )
 
@@ -111,8 +133,15 @@ class _Call(Struct):
     """Gemini's, with the call or in a piece of its own after it."""
 
 
+class _Audio(Struct):
+    data: str | None = None
+    transcript: str | None = None
+
+
 class _Delta(Struct):
     content: str | None = None
+    audio: _Audio | None = None
+    """Of models that speak."""
     tool_calls: list[_Call] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
@@ -130,18 +159,26 @@ class _Choice(Struct):
 
 class _PromptDetails(Struct):
     cached_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class _CompletionDetails(Struct):
+    audio_tokens: int | None = None
 
 
 class _Usage(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
 
 
 class _Chunk(Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     error: Raw = Raw(b"")
+    modality: str | None = None
+    """vLLM-Omni: `audio` where the content is sound."""
 
 
 _CHUNKS = msgspec.json.Decoder(_Chunk)
@@ -196,14 +233,19 @@ def _json_text(arguments: object) -> str:
 class Answer:
     """What one answer has said so far. Give each piece to `read`; at the end of the stream `finished` sums up."""
 
-    __slots__ = ("_calls", "_secret", "_usage", "begun", "called", "done", "reason")
+    __slots__ = ("_calls", "_secret", "_sounds", "_usage", "_words", "begun", "called", "done", "reason", "sound")
 
-    def __init__(self, secret: str = "") -> None:
+    def __init__(self, secret: str = "", *, spoken: bool = False) -> None:
+        """`spoken`: the answer is asked for in sound."""
         self._secret = secret
+        self._words = Words() if spoken else None
+        self._sounds = Sounds() if spoken else None
         self._usage: _Usage | None = None
         self._calls = Calls()
         self.called: list[CallBegan | ArgumentsDelta] = []
         """What the last piece told of tool calls."""
+        self.sound: AudioDelta | None = None
+        """What the last piece brought of sound; its text is said by it, or by the sound after it."""
         self.begun = False
         """The model has produced something, be it a thought."""
         self.done = False
@@ -213,7 +255,7 @@ class Answer:
 
     def read(self, data: bytes) -> str:
         """Return the text of one piece of JSON, often empty. Raises `EngineError` for an error object and for what is not JSON."""
-        self.called = []
+        self.called, self.sound = [], None
         if data == _DONE:
             self.done = True
             return ""
@@ -228,19 +270,40 @@ class Answer:
             self._usage = chunk.usage
         if chunk.error and (problem := bytes(chunk.error)) != b"null":
             raise failed(problem, secret=self._secret)
-        return self._read_choice(chunk.choices[0]) if chunk.choices else ""
+        choices = chunk.choices
+        if not choices:
+            return ""
+        if len(choices) == 1:
+            return self._read_choice(choices[0], chunk.modality)
+        # Nobody asked for more than one; but vLLM-Omni, where it does not stream, puts the sound into one of its own.
+        return "".join([self._read_choice(choice, chunk.modality) for choice in choices])
 
-    def _read_choice(self, choice: _Choice) -> str:
+    def _read_choice(self, choice: _Choice, modality: str | None) -> str:
         if choice.finish_reason:
             self.reason = choice.finish_reason
         delta = choice.delta or choice.message
         if delta is None:
             return ""
-        text = delta.content or delta.refusal or ""
-        self.called = self._calls.read(delta.tool_calls) if delta.tool_calls else []
+        if self._words is not None or delta.audio is not None or modality is not None:
+            text = self._hear(delta, modality)
+        else:
+            text = delta.content or delta.refusal or ""
+        if delta.tool_calls:
+            self.called += self._calls.read(delta.tool_calls)
         if not self.begun:
-            self.begun = bool(text or delta.tool_calls or delta.reasoning_content or delta.reasoning)
+            self.begun = bool(text or self.sound or delta.tool_calls or delta.reasoning_content or delta.reasoning)
         return text
+
+    def _hear(self, delta: _Delta, modality: str | None) -> str:
+        """Return the text of a piece that may have sound; sound that nobody asked for is let go."""
+        audio = delta.audio or _Audio()
+        content, data = (None, delta.content) if modality == "audio" else (delta.content or delta.refusal, audio.data)
+        if self._words is None or self._sounds is None:
+            return content or audio.transcript or ""
+        if data:
+            self.sound = self._sounds.read(data)
+        text = self._words.read("content", content) if content else ""
+        return text + self._words.read("transcript", audio.transcript) if audio.transcript else text
 
     def finished(self) -> Finished:
         """Return the end of the answer. Raises `EngineError` where the stream just stopped."""
@@ -257,5 +320,7 @@ class Answer:
         usage = self._usage
         if usage is None:
             return None
-        details = usage.prompt_tokens_details
-        return TokenUsage(usage.prompt_tokens or 0, usage.completion_tokens or 0, (details.cached_tokens or 0) if details else 0)
+        read, made = usage.prompt_tokens_details or _PromptDetails(), usage.completion_tokens_details or _CompletionDetails()
+        return TokenUsage(
+            usage.prompt_tokens or 0, usage.completion_tokens or 0, read.cached_tokens or 0, read.audio_tokens or 0, made.audio_tokens or 0
+        )

@@ -9,12 +9,14 @@ Reference: OpenAI API, "Create chat completion", parameter `messages`.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from itertools import groupby
 from typing import Any, Literal, assert_never
 
 from msgspec import UNSET, Struct, UnsetType
 
-from realtime.ports import LlmRequest
+from realtime.media import formats, wav
+from realtime.ports import LlmRequest, Recording
 from realtime.wire.items import (
     Audio,
     FunctionCall,
@@ -29,9 +31,13 @@ from realtime.wire.items import (
     Part,
     Text,
 )
+from realtime.wire.settings import encoding, sample_rate
 
 INAUDIBLE = "[inaudible]"
-"""Stands for speech that has no transcript, or one without a word: the model can say that it did not understand."""
+"""Stands for speech that has no transcript: the model can say that it did not understand."""
+
+SILENCE = "[silence]"
+"""Stands for an item in which nobody said a word: only noise, or somebody who is waited for."""
 
 
 PENDING = "(There is no result yet.)"
@@ -58,6 +64,20 @@ class ImagePart(Struct, tag="image_url", frozen=True):
     image_url: ImageUrl
 
 
+class AudioFile(Struct, frozen=True):
+    """A sound."""
+
+    data: bytes | str
+    """The file, which is written as base64; or a `data:` URI."""
+    format: Literal["wav"] = "wav"
+
+
+class AudioPart(Struct, tag="input_audio", frozen=True):
+    """What the user said aloud."""
+
+    input_audio: AudioFile
+
+
 class SystemMessage(Struct, tag="system", tag_field="role", frozen=True):
     """Instructions."""
 
@@ -67,8 +87,8 @@ class SystemMessage(Struct, tag="system", tag_field="role", frozen=True):
 class UserMessage(Struct, tag="user", tag_field="role", frozen=True):
     """What the user wrote, said and showed."""
 
-    content: str | list[TextPart | ImagePart]
-    """A plain string unless there are pictures: not every endpoint reads parts."""
+    content: str | list[TextPart | ImagePart | AudioPart]
+    """A plain string unless there are pictures or sounds: not every endpoint reads parts."""
 
 
 class CalledFunction(Struct, frozen=True):
@@ -105,14 +125,27 @@ class ToolMessage(Struct, tag="tool", tag_field="role", frozen=True):
 ChatMessage = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 
 
-def messages(request: LlmRequest) -> list[ChatMessage]:
-    """Return the whole prompt, ready to be encoded."""
+Sounds = dict[tuple[str | UnsetType, int], AudioPart]
+"""By item id and content index."""
+
+
+def messages(request: LlmRequest, *, data_uris: bool = False) -> list[ChatMessage]:
+    """Return the whole prompt, ready to be encoded. Where there are sounds it takes milliseconds: call it from a worker thread.
+
+    `data_uris`: sounds are wanted as such, as pictures are.
+    """
+    sounds: Sounds = {(recording.item_id, recording.content_index): _file(recording, data_uris) for recording in request.sounds}
     prompt: list[ChatMessage] = [SystemMessage(request.instructions)] if request.instructions else []
     outputs = {item.call_id: item.output for item in request.items if isinstance(item, FunctionCallOutput)}
     for are_calls, items in groupby(request.items, lambda item: isinstance(item, FunctionCall)):
         run = list(items)
-        prompt += _calls(run, outputs) if are_calls else _others(run)
+        prompt += _calls(run, outputs) if are_calls else _others(run, sounds)
     return prompt
+
+
+def _file(recording: Recording, data_uri: bool) -> AudioPart:
+    data = wav.write(formats.decode(encoding(recording.format), recording.audio), sample_rate(recording.format))
+    return AudioPart(AudioFile(f"data:audio/wav;base64,{b64encode(data).decode()}" if data_uri else data))
 
 
 def _calls(run: list[Item], outputs: dict[str, str]) -> list[ChatMessage]:
@@ -121,8 +154,8 @@ def _calls(run: list[Item], outputs: dict[str, str]) -> list[ChatMessage]:
     return [AssistantMessage(tool_calls=calls), *(ToolMessage(call.id, outputs.get(call.id, PENDING)) for call in calls)]
 
 
-def _others(items: list[Item]) -> list[ChatMessage]:
-    return [_said(item) for item in items if isinstance(item, Message) and _says(item)]
+def _others(items: list[Item], sounds: Sounds) -> list[ChatMessage]:
+    return [_said(item, sounds) for item in items if isinstance(item, Message) and _says(item)]
 
 
 def _tool_call(call: FunctionCall) -> ToolCall:
@@ -136,22 +169,27 @@ def _says(message: Message) -> bool:
     return message.role != "assistant" or bool(_words(message.content))
 
 
-def _said(message: Message) -> ChatMessage:
+def _said(message: Message, sounds: Sounds) -> ChatMessage:
     match message.role:
         case "system":
             return SystemMessage(_words(message.content))
         case "user":
-            return UserMessage(_shown(message.content))
+            return UserMessage(_shown(message, sounds))
         case "assistant":
             return AssistantMessage(_words(message.content))
         case _:
             assert_never(message.role)
 
 
-def _shown(parts: list[Part]) -> str | list[TextPart | ImagePart]:
-    if not any(isinstance(part, InputImage) for part in parts):
-        return _words(parts)
-    return [ImagePart(ImageUrl(part.image_url, part.detail)) if isinstance(part, InputImage) else TextPart(_word(part)) for part in parts]
+def _shown(message: Message, sounds: Sounds) -> str | list[TextPart | ImagePart | AudioPart]:
+    parts = [sounds.get((message.id, index)) or _part(part) for index, part in enumerate(message.content)]
+    if all(isinstance(part, TextPart) for part in parts):
+        return _words(message.content)
+    return parts
+
+
+def _part(part: Part) -> TextPart | ImagePart:
+    return ImagePart(ImageUrl(part.image_url, part.detail)) if isinstance(part, InputImage) else TextPart(_word(part))
 
 
 def _words(parts: list[Part]) -> str:
@@ -163,7 +201,7 @@ def _word(part: Part) -> str:
         case InputText(text=text) | OutputText(text=text) | Text(text=text):
             return text
         case InputAudio(transcript=transcript):
-            return transcript or INAUDIBLE
+            return INAUDIBLE if transcript is None else transcript or SILENCE
         case OutputAudio(transcript=transcript) | Audio(transcript=transcript):
             return transcript or ""
         case InputImage():

@@ -21,6 +21,7 @@ from realtime.ports import (
     EAR_RATE,
     VAD_WINDOW,
     ArgumentsDelta,
+    AudioDelta,
     CallBegan,
     Finished,
     Float32,
@@ -49,8 +50,8 @@ from realtime.wire.items import (
 Gate = Callable[[], Awaitable[object]]
 """Awaited where it stands, e.g. the `wait` of an `asyncio.Event`."""
 
-Step = str | float | Gate | EngineError | CallBegan | ArgumentsDelta | Finished
-"""Of an answer: a piece of text, a pause in seconds, a gate, a failure, part of a tool call, or another end than `stop`."""
+Step = str | float | Gate | EngineError | AudioDelta | CallBegan | ArgumentsDelta | Finished
+"""Of an answer: a piece of text or sound, a pause in seconds, a gate, a failure, part of a tool call, or another end than `stop`."""
 
 Answer = str | EngineError | Sequence[Step]
 """A `str` is streamed word by word, an `EngineError` is raised, steps are followed one by one."""
@@ -164,7 +165,7 @@ class ScriptedLlm:
                 case Finished():
                     yield step
                     return
-                case CallBegan() | ArgumentsDelta():
+                case AudioDelta() | CallBegan() | ArgumentsDelta():
                     yield step
                 case str():
                     await _pause(self._token_delay)

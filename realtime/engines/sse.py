@@ -20,9 +20,11 @@ class SseParser:
     A parser that raised has lost its place: drop it.
     """
 
-    __slots__ = ("_after_cr", "_data", "_data_size", "_head", "_line", "_line_size")
+    __slots__ = ("_after_cr", "_data", "_data_size", "_head", "_line", "_line_size", "_max_event")
 
-    def __init__(self) -> None:
+    def __init__(self, max_event: int = MAX_EVENT) -> None:
+        """`max_event`: bytes of data that one event may have."""
+        self._max_event = max_event
         self._head: bytes | None = b""
         # Bytes that may yet be a byte order mark; None once that is settled.
         self._after_cr = False
@@ -35,10 +37,10 @@ class SseParser:
         self._data_size = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the data of each event that became whole, in order. Raises `EngineError` for an event over `MAX_EVENT`."""
+        """Return the data of each event that became whole, in order. Raises `EngineError` for an event that is too long."""
         if self._head is not None or self._after_cr or b"\r" in chunk:
             chunk = self._plain(chunk)
-        if self._data or self._line or len(chunk) > MAX_EVENT or not chunk.endswith(b"\n\n"):
+        if self._data or self._line or len(chunk) > self._max_event or not chunk.endswith(b"\n\n"):
             return self._read(chunk)
         # Nearly always a read brings whole events of one line each.
         events: list[bytes] = []
@@ -106,5 +108,5 @@ class SseParser:
             self._check(self._data_size + self._line_size)
 
     def _check(self, size: int) -> None:
-        if size > MAX_EVENT:
-            raise EngineError("server_error", f"The endpoint sent an event of more than {MAX_EVENT} bytes.")
+        if size > self._max_event:
+            raise EngineError("server_error", f"The endpoint sent an event of more than {self._max_event} bytes.")

@@ -9,10 +9,9 @@ from concurrent.futures import Executor
 from realtime.media import formats, pcm
 from realtime.media.resample import Resampler
 from realtime.ports import EAR_RATE, Vad, VadStream
-from realtime.runner.sounds import encoding
 from realtime.session.effects import Detect
 from realtime.session.turns import WINDOW_MS
-from realtime.wire.settings import AudioFormat, sample_rate, sample_width
+from realtime.wire.settings import AudioFormat, encoding, sample_rate, sample_width
 
 MAX_BEHIND_MS = 5_000
 """Audio that may wait to be scored before the connection stops reading: a file pushed at full speed then waits in the client."""

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from realtime.media import formats, pcm
-from realtime.media.formats import Encoding
 from realtime.media.resample import Resampler, resample
 from realtime.ports import EAR_RATE, Float32, Int16
-from realtime.wire.settings import AudioFormat, PcmaFormat, PcmFormat, PcmuFormat, sample_rate
-
-_ENCODINGS: dict[type, Encoding] = {PcmFormat: "pcm16", PcmuFormat: "ulaw", PcmaFormat: "alaw"}
-
-
-def encoding(format: AudioFormat) -> Encoding:
-    return _ENCODINGS[type(format)]
+from realtime.wire.settings import AudioFormat, encoding, sample_rate
 
 
 def heard(audio: bytes, format: AudioFormat) -> Float32:
@@ -22,7 +15,7 @@ def heard(audio: bytes, format: AudioFormat) -> Float32:
 
 
 class Mouth:
-    """Turns the pieces of one clause into the format that the client hears."""
+    """Turns the pieces of one clause, or of one spoken answer, into the format that the client hears."""
 
     def __init__(self, source_rate: int, format: AudioFormat) -> None:
         self._encoding = encoding(format)

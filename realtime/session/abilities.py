@@ -9,7 +9,11 @@ class Abilities(Struct, frozen=True, kw_only=True):
     """What this server can do for a session."""
 
     speech: bool = True
-    """There is a voice."""
+    """There is a voice, be it the model's own."""
+    hears: bool = False
+    """The model hears: what the user says goes to it as sound, and no answer waits for words."""
+    speaks: bool = False
+    """The model speaks: its answers come with their sound."""
     audio: bool = True
     """ENABLE_AUDIO_PROCESSING"""
     images: bool = True

@@ -22,10 +22,12 @@ _ABBREVIATION = re.compile(r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|etc|e\.g|i\.e
 
 
 class ClauseCutter:
-    """Feed it text, it gives back clauses; every character goes into exactly one clause or is white space between two."""
+    """Feed it text, it gives back clauses, with the white space before it. Together they are the text, its last white space aside."""
 
     def __init__(self) -> None:
         self._rest = ""
+        self._space = ""
+        """White space that was cut off before a clause."""
         self._first = True
 
     def push(self, text: str) -> list[str]:
@@ -45,10 +47,11 @@ class ClauseCutter:
         return clauses
 
     def _keep(self, clause: str, clauses: list[str]) -> None:
-        clause = clause.strip()
-        if clause:
-            clauses.append(clause)
-            self._first = False
+        if clause and not clause.isspace():
+            clauses.append(self._space + clause)
+            self._space, self._first = "", False
+        else:
+            self._space += clause
 
     def _cut(self) -> int | None:
         """Where the next clause ends, if it does."""

@@ -63,6 +63,8 @@ class Generate(Struct, frozen=True, tag=True):
 
     response_id: str
     request: LlmRequest
+    format: AudioFormat | None = None
+    """In which the model's own voice is wanted; None: it writes."""
 
 
 class Speak(Struct, frozen=True, tag=True):

@@ -89,6 +89,14 @@ class TextGenerated(Struct, frozen=True, tag=True):
     text: str
 
 
+class SpeechGenerated(Struct, frozen=True, tag=True):
+    """More sound of a `Generate` whose model speaks; it says the text that came since the sound before."""
+
+    response_id: str
+    audio: bytes
+    """In the format that the `Generate` asked for."""
+
+
 class CallGenerated(Struct, frozen=True, tag=True):
     """A `Generate` begins to call a tool."""
 
@@ -141,7 +149,9 @@ class ResponseBroke(Struct, frozen=True, tag=True):
     error: ErrorInfo
 
 
-ResponseOutcome = TextGenerated | ClauseSounded | ClauseSpoken | CallGenerated | ArgumentsGenerated | GenerationFinished | ResponseBroke
+ResponseOutcome = (
+    TextGenerated | SpeechGenerated | ClauseSounded | ClauseSpoken | CallGenerated | ArgumentsGenerated | GenerationFinished | ResponseBroke
+)
 """What serves a response, by its id."""
 
 Outcome = ResponseOutcome | SpeechScored | SpeechTranscribed | TranscriptionBroke | TurnJudged | DetectionFailed

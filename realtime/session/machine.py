@@ -30,6 +30,7 @@ from realtime.session.inputs import (
     Outcome,
     ResponseBroke,
     ServerStopping,
+    SpeechGenerated,
     SpeechScored,
     SpeechTranscribed,
     TextGenerated,
@@ -93,7 +94,9 @@ class Session:
         match input:
             case TextGenerated() | ClauseSounded() | SpeechScored() | ClauseSpoken() | GenerationFinished():
                 self._come_out(input)
-            case CallGenerated() | ArgumentsGenerated() | ResponseBroke() | SpeechTranscribed() | TranscriptionBroke() | DetectionFailed():
+            case SpeechGenerated() | CallGenerated() | ArgumentsGenerated():
+                self._come_out(input)
+            case ResponseBroke() | SpeechTranscribed() | TranscriptionBroke() | DetectionFailed():
                 self._come_out(input)
             case TurnJudged():
                 self._come_out(input)
@@ -415,7 +418,7 @@ class Session:
             case SpeechTranscribed() | TranscriptionBroke() | TurnJudged():
                 if self._speaking.expects(outcome):
                     self._follow(self._speaking.learn(outcome, self.settings))
-            case ClauseSounded(response_id=id, audio=audio):
+            case ClauseSounded(response_id=id, audio=audio) | SpeechGenerated(response_id=id, audio=audio):
                 self._responses.come_out(outcome)
                 if (active := self._responses.active) is not None and active.id == id:
                     self._playback.add(seconds(audio, active.terms.format), self._now)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from realtime.ports import LlmRequest, TokenUsage
+from realtime.ports import LlmRequest, Recording, TokenUsage
 from realtime.session.clauses import ClauseCutter
 from realtime.session.conversation import Conversation, Entry, snapshot
 from realtime.session.effects import Abandon, Effects, Generate, Speak
@@ -23,7 +23,7 @@ from realtime.session.sound import Sound
 from realtime.session.usage import usage
 from realtime.wire import server
 from realtime.wire.items import FunctionCall, Item, Message, OutputAudio, OutputText
-from realtime.wire.settings import AudioFormat, FunctionTool, MaxTokens, Modality, ToolChoice
+from realtime.wire.settings import AudioFormat, Effort, FunctionTool, MaxTokens, Modality, ToolChoice
 
 PART = 0
 """Index of the one content part of a message."""
@@ -43,6 +43,9 @@ class Terms(Struct, frozen=True, kw_only=True):
     tools: tuple[FunctionTool, ...] = ()
     tool_choice: ToolChoice = "auto"
     parallel_tool_calls: bool | UnsetType = UNSET
+    effort: Effort | None = None
+    native: bool = False
+    """The model speaks by itself; where it does not, its text is spoken clause by clause."""
     metadata: dict[str, str] | None = None
     answers: str | None = None
     """The id of the `response.create`."""
@@ -143,22 +146,25 @@ class Response:
     def waits_for(self, item_id: str) -> bool:
         return isinstance(self._state, Waiting) and item_id in self._state.item_ids
 
-    def generate(self, items: tuple[Item, ...]) -> None:
-        """Ask the model, with this as the conversation so far."""
-        terms = self.terms
+    def generate(self, items: tuple[Item, ...], sounds: tuple[Recording, ...] = ()) -> None:
+        """Ask the model, with this as the conversation so far; `sounds` are to be heard, where they are parts of it."""
+        terms, known = self.terms, {item.id for item in items}
         request = LlmRequest(
             instructions=terms.instructions,
             items=items,
+            sounds=tuple(sound for sound in sounds if sound.item_id in known),
             max_output_tokens=None if terms.max_output_tokens == "inf" else terms.max_output_tokens,
             temperature=None if terms.temperature is UNSET else terms.temperature,
             tools=terms.tools,
             tool_choice=terms.tool_choice,
             parallel_tool_calls=None if terms.parallel_tool_calls is UNSET else terms.parallel_tool_calls,
+            voice=terms.voice if terms.native else None,
+            effort=terms.effort,
         )
         self._state = Generating(
             request=request, opened=[], text=[], calls={}, sound=Sound(terms.format), cutter=ClauseCutter(), clauses=deque()
         )
-        self._effects.add(Generate(self.id, request))
+        self._effects.add(Generate(self.id, request, terms.format if terms.native else None))
 
     def add_text(self, text: str) -> None:
         run = self._running()
@@ -174,8 +180,16 @@ class Response:
             response_id=self.id, item_id=message, output_index=run.message_index, content_index=PART, delta=text
         )
         self._send(delta)
+        if self.terms.native:
+            run.sound.write(text)
+            return
         run.clauses.extend(run.cutter.push(text))
         self._speak_next(run)
+
+    def add_speech(self, audio: bytes) -> None:
+        """The model has spoken."""
+        run = self._running()
+        self._sound(run, run.message or self._open(run), audio)
 
     def begin_call(self, index: int, name: str, call_id: str) -> None:
         run = self._running()
@@ -203,20 +217,17 @@ class Response:
         run.finished, run.usage = reason, counted
         for call, extra in zip(run.calls.values(), extras, strict=False):
             call.extra = UNSET if extra is None else extra
-        if self.terms.modality == "audio":
+        if self.terms.native:
+            run.sound.settle()
+        elif self.terms.modality == "audio":
             run.clauses.extend(run.cutter.flush())
             self._speak_next(run)
         self._end_if_whole(run)
 
     def add_sound(self, clause: int, audio: bytes) -> None:
         run = self._running()
-        if clause != run.clause or run.message is None:
-            return
-        run.sound.add(audio)
-        delta = server.ResponseOutputAudioDelta(
-            response_id=self.id, item_id=run.message, output_index=run.message_index, content_index=PART, delta=audio
-        )
-        self._send(delta)
+        if clause == run.clause and run.message is not None:
+            self._sound(run, run.message, audio)
 
     def end_clause(self, clause: int) -> None:
         run = self._running()
@@ -247,6 +258,13 @@ class Response:
     def _send(self, event: server.ServerEvent, answers: str | None = None) -> None:
         self._effects.send(event, answers)
 
+    def _sound(self, run: Generating, message: str, audio: bytes) -> None:
+        run.sound.add(audio)
+        delta = server.ResponseOutputAudioDelta(
+            response_id=self.id, item_id=message, output_index=run.message_index, content_index=PART, delta=audio
+        )
+        self._send(delta)
+
     def _speak_next(self, run: Generating) -> None:
         """One clause at a time: sound is made much faster than it plays, and a cancelled answer wastes little."""
         if run.speaking or not run.clauses:
@@ -256,7 +274,7 @@ class Response:
         run.speaking = True
         run.sound.speak(text)
         terms = self.terms
-        self._effects.add(Speak(self.id, run.clause, text, terms.voice, terms.speed, terms.format))
+        self._effects.add(Speak(self.id, run.clause, text.strip(), terms.voice, terms.speed, terms.format))
 
     def _end_if_whole(self, run: Generating) -> None:
         if run.finished is None or run.speaking or run.clauses:
@@ -343,7 +361,7 @@ class Response:
                 self._effects.add(Abandon(self.id))
             self._close(state, "completed" if status == "completed" else "incomplete")
             if status != "failed" or state.opened:
-                cost = usage(state.request, "".join(_written(state)), state.usage)
+                cost = usage(state.request, "".join(_written(state)), state.usage, spoken_ms=state.sound.ms if self.terms.native else 0)
         done = server.ResponseDone(response=self._snapshot(status, details, cost))
         self._send(done, self.terms.answers)
         self._send(server.RateLimitsUpdated(rate_limits=[]))

@@ -5,15 +5,18 @@ create --(words pending)--> waits --(heard)--> asks --(outcomes)--> settled
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from msgspec import UNSET
 
 from realtime.errors import ClientError
+from realtime.ports import Recording
 from realtime.session.abilities import Abilities
 from realtime.session.admission import admit
 from realtime.session.conversation import Conversation, Entry, snapshot
 from realtime.session.effects import Effects
+from realtime.session.hearing import recordings
 from realtime.session.ids import Ids
 from realtime.session.inputs import (
     ArgumentsGenerated,
@@ -23,6 +26,7 @@ from realtime.session.inputs import (
     GenerationFinished,
     ResponseBroke,
     ResponseOutcome,
+    SpeechGenerated,
     TextGenerated,
     TranscriptionBroke,
 )
@@ -44,7 +48,7 @@ class Responses:
         self._ids = ids
         self._abilities = abilities
         self._running: dict[str, Response] = {}
-        self._asides: dict[str, tuple[Item, ...]] = {}
+        self._asides: dict[str, list[Entry]] = {}
         """What a response was given instead of the conversation, by response id."""
         self._silence: str | None = None
         """The response that is to break a silence: for any other, there is nothing to answer where nothing was said."""
@@ -77,12 +81,14 @@ class Responses:
         response = Response(agreed, self._conversation if own else None, self._effects, self._ids)
         self._running[response.id] = response
         self._silence = response.id if silence else None
+        entries = list(self._conversation) if aside is None else aside
+        heard = {recording.item_id for recording in self._recordings(entries)}
         if aside is not None:
             for entry in aside:
-                self._transcripts.want(entry, settings)
-            self._asides[response.id] = tuple(entry.item for entry in aside)
-        entries = self._conversation if aside is None else aside
-        waited = {entry.id for entry in entries if self._transcripts.pending(entry.id)}
+                if entry.id not in heard:  # nobody would read the words of what only this response knows
+                    self._transcripts.want(entry, settings)
+            self._asides[response.id] = aside
+        waited = {entry.id for entry in entries if entry.id not in heard and self._transcripts.pending(entry.id)}
         if waited:
             response.wait(waited)
         else:
@@ -101,12 +107,16 @@ class Responses:
 
     def _ask(self, response: Response) -> None:
         aside = self._asides.pop(response.id, None)
-        items = self._conversation.items() if aside is None else tuple(snapshot(item) for item in aside)
+        items = self._conversation.items() if aside is None else tuple(snapshot(entry.item) for entry in aside)
         if items and _said_nothing(items[-1]) and response.id != self._silence:
             response.end_silent()
             self._settle(response)
         else:
-            response.generate(items)
+            response.generate(items, self._recordings(self._conversation if aside is None else aside))
+
+    def _recordings(self, entries: Iterable[Entry]) -> tuple[Recording, ...]:
+        """What the model hears of them."""
+        return recordings(entries) if self._abilities.hears else ()
 
     # What happens to them
 
@@ -137,6 +147,10 @@ class Responses:
             case ClauseSounded(clause=clause, audio=audio):
                 self.spoken = True
                 response.add_sound(clause, audio)
+                return
+            case SpeechGenerated(audio=audio):
+                self.spoken = True
+                response.add_speech(audio)
                 return
             case CallGenerated(index=index, name=name, call_id=call_id):
                 response.begin_call(index, name, call_id)

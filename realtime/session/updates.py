@@ -60,8 +60,10 @@ def terms(settings: Settings, params: ResponseParams, abilities: Abilities, answ
     output = UNSET if params.audio is UNSET else params.audio.output
     format, voice = (UNSET, UNSET) if output is UNSET else (output.format, output.voice)
     spoken = settings.audio.output
+    reasoning = _given(params.reasoning, settings.reasoning)
     return Terms(
         modality=modalities[0],
+        native=modalities[0] == "audio" and abilities.speaks,
         instructions=settings.instructions if params.instructions is None else params.instructions,
         max_output_tokens=_given(params.max_output_tokens, settings.max_output_tokens),
         temperature=_given(params.temperature, settings.temperature),
@@ -71,6 +73,7 @@ def terms(settings: Settings, params: ResponseParams, abilities: Abilities, answ
         tools=_given(params.tools, settings.tools),
         tool_choice=_given(params.tool_choice, settings.tool_choice),
         parallel_tool_calls=_given(params.parallel_tool_calls, settings.parallel_tool_calls),
+        effort=None if reasoning is UNSET else reasoning.effort,
         metadata=params.metadata,
         answers=answers,
     )

@@ -2,40 +2,76 @@
 
 from __future__ import annotations
 
-from realtime.ports import LlmRequest, TokenUsage
+from realtime.ports import LlmRequest, Recording, TokenUsage
 from realtime.wire.items import FunctionCall, FunctionCallOutput, InputAudio, InputText, Message, OutputAudio, OutputText
 from realtime.wire.server import InputTokenDetails, OutputTokenDetails, TokenDetails, Usage
+from realtime.wire.settings import sample_rate, sample_width
 
 CHARACTERS_PER_TOKEN = 4
 """Rule of thumb for English (OpenAI's tokenizer guide), used only where the model does not count for us."""
 
+MS_PER_HEARD_TOKEN, MS_PER_SPOKEN_TOKEN = 100, 50
+"""What OpenAI counts for the user's audio and for the model's (Realtime guide, "Managing costs"); used only where nobody counts for us."""
 
-def usage(request: LlmRequest | None, text: str, counted: TokenUsage | None) -> Usage:
-    """As the model counted; else an estimate. No request, no cost."""
+
+def usage(request: LlmRequest | None, text: str, counted: TokenUsage | None, *, spoken_ms: int = 0) -> Usage:
+    """As the model counted; else an estimate. No request, no cost. `spoken_ms`: how long the model spoke by itself."""
     if counted is None:
-        asked = 0 if request is None else _tokens(request.instructions) + sum(map(_item_tokens, request.items))
-        counted = TokenUsage(asked, _tokens(text))
+        counted = _estimate(request, text, spoken_ms)
+    text_in = max(0, counted.input_tokens - counted.input_audio_tokens)
+    # Which of its tokens an endpoint remembered it does not say: instructions come first.
+    cached_text = min(counted.cached_tokens, text_in)
     return Usage(
         total_tokens=counted.input_tokens + counted.output_tokens,
         input_tokens=counted.input_tokens,
         output_tokens=counted.output_tokens,
         input_token_details=InputTokenDetails(
-            text_tokens=counted.input_tokens,
+            text_tokens=text_in,
+            audio_tokens=counted.input_audio_tokens,
             cached_tokens=counted.cached_tokens,
-            cached_tokens_details=TokenDetails(text_tokens=counted.cached_tokens),
+            cached_tokens_details=TokenDetails(text_tokens=cached_text, audio_tokens=counted.cached_tokens - cached_text),
         ),
-        output_token_details=OutputTokenDetails(text_tokens=counted.output_tokens),
+        output_token_details=OutputTokenDetails(
+            text_tokens=max(0, counted.output_tokens - counted.output_audio_tokens), audio_tokens=counted.output_audio_tokens
+        ),
     )
 
 
+def _estimate(request: LlmRequest | None, text: str, spoken_ms: int) -> TokenUsage:
+    read, heard = (0, 0) if request is None else _asked(request)
+    spoken = _whole(spoken_ms, MS_PER_SPOKEN_TOKEN)
+    return TokenUsage(read + heard, _tokens(text) + spoken, input_audio_tokens=heard, output_audio_tokens=spoken)
+
+
+def _asked(request: LlmRequest) -> tuple[int, int]:
+    """Tokens that are read and tokens that are heard."""
+    sounds = {(recording.item_id, recording.content_index): recording for recording in request.sounds}
+    read, heard = _tokens(request.instructions), 0
+    for item in request.items:
+        for index, part in enumerate(item.content if isinstance(item, Message) else [item]):
+            recording = sounds.get((str(item.id), index))
+            if recording is None:
+                read += _read(part)
+            else:
+                heard += _heard(recording)
+    return read, heard
+
+
+def _heard(recording: Recording) -> int:
+    samples = len(recording.audio) // sample_width(recording.format)
+    return _whole(samples * 1000 // sample_rate(recording.format), MS_PER_HEARD_TOKEN)
+
+
 def _tokens(text: str) -> int:
-    return -(-len(text) // CHARACTERS_PER_TOKEN)
+    return _whole(len(text), CHARACTERS_PER_TOKEN)
 
 
-def _item_tokens(item: object) -> int:
-    match item:
-        case Message(content=content):
-            return sum(map(_item_tokens, content))
+def _whole(amount: int, unit: int) -> int:
+    return -(-amount // unit)
+
+
+def _read(part: object) -> int:
+    match part:
         case InputText(text=text) | OutputText(text=text):
             return _tokens(text)
         case InputAudio(transcript=transcript) | OutputAudio(transcript=transcript):

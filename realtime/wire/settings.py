@@ -52,6 +52,13 @@ def seconds(audio: bytes, format: AudioFormat) -> float:
     return len(audio) / (sample_width(format) * sample_rate(format))
 
 
+def encoding(format: AudioFormat) -> Literal["pcm16", "ulaw", "alaw"]:
+    """How a sample is written, by the name that `media.formats` has for it."""
+    return _ENCODINGS[type(format)]
+
+
+_ENCODINGS: dict[type, Literal["pcm16", "ulaw", "alaw"]] = {PcmFormat: "pcm16", PcmuFormat: "ulaw", PcmaFormat: "alaw"}
+
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[int, Meta(ge=0, le=60_000)]
 """A minute at the most: longer paddings and silences are mistakes of unit."""
@@ -169,8 +176,11 @@ class RetentionRatio(Struct, frozen=True, tag="retention_ratio", forbid_unknown_
 Truncation = Literal["auto", "disabled"] | RetentionRatio
 
 
+Effort = Literal["minimal", "low", "medium", "high", "xhigh"]
+
+
 class Reasoning(Struct, frozen=True, forbid_unknown_fields=True):
-    effort: Literal["minimal", "low", "medium", "high", "xhigh"]
+    effort: Effort
 
 
 Include = Literal["item.input_audio_transcription.logprobs"]

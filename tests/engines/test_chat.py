@@ -13,8 +13,9 @@ import pytest
 from realtime.engines import chat
 from realtime.engines.chat import ChatLlm, Timeouts
 from realtime.errors import EngineError
-from realtime.ports import ArgumentsDelta, CallBegan, Finished, Llm, LlmEvent, LlmRequest, TextDelta, TokenUsage
-from realtime.wire.items import InputText, Message
+from realtime.ports import ArgumentsDelta, AudioDelta, CallBegan, Finished, Llm, LlmEvent, LlmRequest, Recording, TextDelta, TokenUsage
+from realtime.wire.items import InputAudio, InputText, Message
+from realtime.wire.settings import PcmFormat
 from tests.rigs.chat_endpoint import (
     DEFAULT_TOKENS,
     DONE,
@@ -27,6 +28,7 @@ from tests.rigs.chat_endpoint import (
     hang_up,
     raw,
     refusal,
+    spoken,
     usage,
 )
 
@@ -181,7 +183,7 @@ async def test_an_endpoint_that_does_not_stream_works_too(stub: ChatEndpoint, ll
 
 
 async def test_a_plain_answer_has_a_limit(stub: ChatEndpoint, llm: ChatLlm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "MAX_PLAIN_ANSWER", 100)
+    monkeypatch.setattr(chat, "MAX_EVENT", 100)
     stub.script(raw(b"{" + b" " * 100))
     assert (await failure(llm)).code == "server_error"
 
@@ -356,3 +358,86 @@ async def test_tool_calls_are_events_among_the_text(stub: ChatEndpoint, llm: Cha
     assert parts == [TextDelta("Wait."), CallBegan(0, "f", "call_1"), ArgumentsDelta(0, "{}")]
     assert isinstance(finished, Finished)
     assert finished.reason == "stop"
+
+
+SAID = LlmRequest(
+    instructions="",
+    items=(Message("user", [InputAudio()], "item_1"),),
+    sounds=(Recording("item_1", 0, bytes(960), PcmFormat()),),
+    voice="ash",
+)
+BAD_URL = {"error": {"message": "<400> InternalError: The provided URL does not appear to be valid.", "code": "invalid_parameter_error"}}
+ONLY_WAV = {"error": {"message": "Input should be 'wav': audio.format"}}
+
+
+def sounds_of(stub: ChatEndpoint) -> list[tuple[str, str]]:
+    """How each request wrote its sound, and in what it asked for more."""
+    bodies = [request.body for request in stub.requests]
+    return [(body["messages"][0]["content"][0]["input_audio"]["data"][:5], body["audio"]["format"]) for body in bodies]
+
+
+async def test_a_model_that_speaks_is_heard_and_read(stub: ChatEndpoint, llm: ChatLlm) -> None:
+    stub.script(answer(spoken("Hel"), spoken("lo.", b"\1\0\2\0\3"), spoken("", b"\0\4\0"), spoken(expires_at=1)))
+    hel, lo, first, second, finished = [event async for event in llm.stream(SAID)]
+    assert (hel, lo) == (TextDelta("Hel"), TextDelta("lo."))
+    assert isinstance(first, AudioDelta)
+    assert isinstance(second, AudioDelta)
+    assert (first.audio.tolist(), second.audio.tolist(), first.rate) == ([1, 2], [3, 4], 24_000)
+    assert finished == Finished("stop", NONE)
+
+
+@pytest.mark.parametrize("problem", [BAD_URL, ONLY_WAV], ids=["base64", "pcm16"])
+async def test_an_endpoint_that_wants_sound_as_qwen_does_is_remembered(stub: ChatEndpoint, llm: ChatLlm, problem: Any) -> None:
+    stub.script(refusal(400, problem))
+    for _ in range(2):
+        async with aclosing(opened(llm, SAID)) as answer:
+            await anext(answer)
+    assert sounds_of(stub) == [("UklGR", "pcm16"), ("data:", "wav"), ("data:", "wav")]
+
+
+async def test_a_refusal_of_sound_is_no_reason_where_there_is_none(stub: ChatEndpoint, llm: ChatLlm) -> None:
+    await events(llm)
+    stub.script(refusal(400, BAD_URL))
+    assert (await failure(llm)).code == "invalid_parameter_error"
+
+
+@pytest.mark.parametrize(
+    ("url", "qwens"),
+    [
+        ("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", True),
+        ("https://example.org/aliyuncs.com", False),
+        ("http://localhost:8000/v1", False),
+    ],
+)
+async def test_qwens_own_endpoint_is_known_by_its_name(url: str, qwens: bool) -> None:
+    assert ChatLlm(url, None, "qwen", timeouts=PATIENCE)._shape.sounds_as_qwen is qwens
+
+
+async def test_a_model_that_could_speak_is_told_to_write(stub: ChatEndpoint) -> None:
+    llm = ChatLlm(stub.base_url, None, "gpt", timeouts=PATIENCE, speaks=True)
+    await events(llm)
+    await llm.close()
+    assert stub.requests[0].body["modalities"] == ["text"]
+
+
+async def test_an_effort_that_an_endpoint_does_not_know_is_left_out_from_then_on(stub: ChatEndpoint, llm: ChatLlm) -> None:
+    stub.script(refusal(400, {"error": {"message": "Unrecognized request argument supplied: reasoning_effort"}}))
+    await events(llm, effort="low")
+    await events(llm, effort="low")
+    assert [request.body.get("reasoning_effort") for request in stub.requests] == ["low", None, None]
+
+
+async def test_a_sound_that_comes_as_one_may_be_long(stub: ChatEndpoint, llm: ChatLlm) -> None:
+    minute = bytes(60 * 48_000)
+    stub.script(answer(spoken("Hm.", minute)))
+    sounds = [event async for event in llm.stream(SAID) if isinstance(event, AudioDelta)]
+    assert [len(sound.audio) for sound in sounds] == [60 * 24_000]
+    stub.script(answer(spoken("Hm.", minute)))
+    assert (await failure(llm)).code == "server_error"
+
+
+async def test_a_sound_has_a_limit_too(stub: ChatEndpoint, llm: ChatLlm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "MAX_SOUND_EVENT", 1000)
+    stub.script(answer(spoken("Hm.", bytes(1000))))
+    with pytest.raises(EngineError, match="more than 1000 bytes"):
+        [event async for event in llm.stream(SAID)]

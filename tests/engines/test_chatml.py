@@ -66,9 +66,9 @@ def test_speech_is_told_by_its_transcript() -> None:
     assert told(InputAudio("good morning")) == [Turn("user", "good morning")]
 
 
-@pytest.mark.parametrize("transcript", [None, ""])
-def test_speech_that_nobody_understood_is_told_as_such(transcript: str | None) -> None:
-    assert told(InputAudio(transcript)) == [Turn("user", "(I said something that could not be understood.)")]
+@pytest.mark.parametrize(("transcript", "words"), [(None, "(I said something that could not be understood.)"), ("", "(I say nothing.)")])
+def test_speech_that_nobody_understood_is_told_from_none(transcript: str | None, words: str) -> None:
+    assert told(InputAudio(transcript)) == [Turn("user", words)]
 
 
 @pytest.mark.parametrize("part", [OutputAudio("Of course."), Audio("Of course."), Text("Of course."), OutputText("Of course.")])

@@ -9,9 +9,9 @@ import pytest
 
 from realtime.engines.completions import Answer, Shape, body
 from realtime.errors import EngineError
-from realtime.ports import CallBegan, Finished, LlmRequest, TokenUsage
-from realtime.wire.items import InputText, Message
-from realtime.wire.settings import FunctionChoice, FunctionTool, ToolChoice
+from realtime.ports import CallBegan, Finished, LlmRequest, Recording, TokenUsage
+from realtime.wire.items import InputAudio, InputText, Message
+from realtime.wire.settings import FunctionChoice, FunctionTool, PcmFormat, ToolChoice
 
 
 def posted(shape: Shape | None = None, **wanted: Any) -> Any:
@@ -21,6 +21,10 @@ def posted(shape: Shape | None = None, **wanted: Any) -> Any:
 
 def delta(**fields: Any) -> bytes:
     return msgspec.json.encode({"choices": [{"delta": fields, "finish_reason": None}]})
+
+
+def sound(**fields: Any) -> bytes:
+    return delta(audio=fields)
 
 
 def stopped(reason: str) -> bytes:
@@ -69,6 +73,10 @@ def test_usage_need_not_be_asked_for() -> None:
         (b'{"choices":[{"message":{"role":"assistant","content":"Whole."},"finish_reason":"stop"}]}', "Whole."),
         (b'{"choices":[],"usage":null}', ""),
         (b'{"choices":null,"error":null}', ""),
+        (sound(transcript="Hi", data="AAAA"), "Hi"),
+        (sound(expires_at=1), ""),
+        (b'{"modality":"audio","choices":[{"delta":{"content":"AAAA"}}]}', ""),
+        (b'{"modality":"text","choices":[{"delta":{"content":"Hi"}}]}', "Hi"),
         (b"{}", ""),
         (b"[DONE]", ""),
         (b"", ""),
@@ -79,10 +87,17 @@ def test_a_piece_has_this_text(data: bytes, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "begun"), [(delta(role="assistant", content=""), False), (delta(content="a"), True), (delta(reasoning="b"), True)]
+    ("data", "begun"),
+    [
+        (delta(role="assistant", content=""), False),
+        (delta(content="a"), True),
+        (delta(reasoning="b"), True),
+        (sound(id="audio_1"), False),
+        (sound(data="AAAA"), True),
+    ],
 )
 def test_a_thought_is_a_beginning_and_a_role_is_none(data: bytes, begun: bool) -> None:
-    answer = Answer()
+    answer = Answer(spoken=True)
     answer.read(data)
     assert answer.begun is begun
 
@@ -133,6 +148,12 @@ def test_an_answer_that_just_stops_was_interrupted() -> None:
         (b'{"prompt_tokens":9,"completion_tokens":2}', TokenUsage(9, 2)),
         (b'{"prompt_tokens":9,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":null}}', TokenUsage(9, 2)),
         (b'{"prompt_tokens":9,"completion_tokens":null}', TokenUsage(9, 0)),
+        (
+            b'{"prompt_tokens":9,"completion_tokens":7,"prompt_tokens_details":{"audio_tokens":5},'
+            b'"completion_tokens_details":{"audio_tokens":6,"text_tokens":1}}',
+            TokenUsage(9, 7, 0, 5, 6),
+        ),
+        (b'{"prompt_tokens":9,"completion_tokens":7,"completion_tokens_details":{"audio_tokens":null}}', TokenUsage(9, 7)),
     ],
 )
 def test_usage_is_counted(usage: bytes, ours: TokenUsage) -> None:
@@ -291,3 +312,100 @@ def test_what_comes_with_a_call_is_kept_for_the_way_back(chunks: list[bytes]) ->
 
 def test_a_piece_that_belongs_to_no_call_is_no_call() -> None:
     assert made([calls({"extra_content": SIGNATURE})]) == ([], "")
+
+
+def test_how_hard_to_think_goes_only_when_given() -> None:
+    assert posted(effort="low")["reasoning_effort"] == "low"
+    assert "reasoning_effort" not in posted()
+    assert "reasoning_effort" not in posted(Shape(knows_effort=False), effort="low")
+
+
+def test_a_spoken_answer_is_asked_for_as_it_can_be_streamed() -> None:
+    wire = posted(voice="ash")
+    assert (wire["modalities"], wire["audio"]) == (["text", "audio"], {"voice": "ash", "format": "pcm16"})
+
+
+def test_qwens_are_asked_in_their_way() -> None:
+    assert posted(Shape(sounds_as_qwen=True), voice="Cherry")["audio"] == {"voice": "Cherry", "format": "wav"}
+    request = LlmRequest(
+        instructions="", items=(Message("user", [InputAudio()], "item_1"),), sounds=(Recording("item_1", 0, b"\0\0", PcmFormat()),)
+    )
+    wire = msgspec.json.decode(body("qwen", request, Shape(sounds_as_qwen=True)))
+    assert wire["messages"][0]["content"][0]["input_audio"]["data"].startswith("data:audio/wav;base64,UklGR")
+
+
+@pytest.mark.parametrize(("shape", "sent"), [(Shape(), None), (Shape(knows_modalities=True), ["text"])])
+def test_who_could_speak_is_told_to_write(shape: Shape, sent: list[str] | None) -> None:
+    wire = posted(shape)
+    assert (wire.get("modalities"), "audio" in wire) == (sent, False)
+
+
+def spoke(*chunks: bytes) -> tuple[str, list[tuple[list[int], int]]]:
+    """The text and the sounds of a spoken answer."""
+    answer, text, sounds = Answer(spoken=True), "", []
+    for each in chunks:
+        text += answer.read(each)
+        if answer.sound:
+            sounds.append((answer.sound.audio.tolist(), answer.sound.rate))
+    return text, sounds
+
+
+ONE_TWO, THREE = "AQACAA==", "AwA="
+"""Samples in base64."""
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param(
+            [
+                delta(role="assistant", content=None, refusal=None, audio={"id": "audio_1", "transcript": "Hi"}),
+                sound(transcript=" you"),
+                sound(data=ONE_TWO),
+                sound(data=THREE),
+                sound(expires_at=1),
+                stopped("stop"),
+            ],
+            id="openai",
+        ),
+        pytest.param(
+            [delta(content="Hi you"), sound(transcript="Hi you"), sound(data="AQA"), sound(data="CAA=="), sound(data=THREE)],
+            id="qwen: base64 cut anywhere, words twice",
+        ),
+        pytest.param(
+            [
+                b'{"modality":"text","choices":[{"delta":{"content":"Hi you"}}]}',
+                b'{"modality":"audio","choices":[{"delta":{"content":"AQACAA=="}}],"usage":{"completion_tokens":0}}',
+                b'{"modality":"audio","choices":[{"delta":{"content":"AwA="}}]}',
+                b'{"modality":"audio","choices":[{"delta":{"content":null}}]}',
+            ],
+            id="vllm-omni: sound as content",
+        ),
+    ],
+)
+def test_a_spoken_answer_is_heard_however_it_is_streamed(chunks: list[bytes]) -> None:
+    assert spoke(*chunks) == ("Hi you", [([1, 2], 24_000), ([3], 24_000)])
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        pytest.param([{"message": {"content": None, "audio": {"transcript": "Hi", "data": ONE_TWO}}}], id="openai"),
+        pytest.param([{"message": {"content": "Hi"}}, {"message": {"audio": {"data": ONE_TWO, "transcript": ""}}}], id="vllm-omni"),
+    ],
+)
+def test_a_spoken_answer_may_come_whole(choices: list[dict[str, Any]]) -> None:
+    assert spoke(msgspec.json.encode({"choices": choices})) == ("Hi", [([1, 2], 24_000)])
+
+
+def test_sound_is_of_its_own_piece() -> None:
+    answer = Answer(spoken=True)
+    answer.read(sound(data=ONE_TWO))
+    answer.read(sound(transcript="Hi"))
+    assert answer.sound is None
+
+
+def test_sound_that_nobody_asked_for_is_let_go() -> None:
+    answer = Answer()
+    assert answer.read(sound(data="not even base64", transcript="Hi")) == "Hi"
+    assert answer.sound is None

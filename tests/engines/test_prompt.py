@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import wave
+from base64 import b64decode
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
-from realtime.engines.prompt import INAUDIBLE, PENDING, messages
-from realtime.ports import LlmRequest
+from realtime.engines.prompt import INAUDIBLE, PENDING, SILENCE, messages
+from realtime.media import g711
+from realtime.ports import LlmRequest, Recording
 from realtime.wire.items import (
     Audio,
     FunctionCall,
@@ -23,6 +28,7 @@ from realtime.wire.items import (
     Part,
     Text,
 )
+from realtime.wire.settings import AudioFormat, PcmaFormat, PcmFormat, PcmuFormat
 
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 
@@ -77,9 +83,9 @@ def test_speech_is_read_by_its_transcript() -> None:
     assert said == [{"role": "user", "content": "What time is it?"}, {"role": "assistant", "content": "Noon."}]
 
 
-@pytest.mark.parametrize("transcript", [None, ""])
-def test_speech_without_words_is_inaudible(transcript: str | None) -> None:
-    assert wire(user(InputAudio(transcript))) == [{"role": "user", "content": INAUDIBLE}]
+@pytest.mark.parametrize(("transcript", "told"), [(None, INAUDIBLE), ("", SILENCE)])
+def test_speech_that_was_not_understood_is_told_from_none(transcript: str | None, told: str) -> None:
+    assert wire(user(InputAudio(transcript))) == [{"role": "user", "content": told}]
 
 
 def test_the_texts_of_a_message_are_lines() -> None:
@@ -106,6 +112,59 @@ def test_a_picture_says_its_detail_even_by_default() -> None:
 @pytest.mark.parametrize("part", [OutputText(""), OutputAudio(None), OutputAudio("")])
 def test_an_answer_without_a_word_is_left_out(part: Part) -> None:
     assert wire(user(InputText("Hi")), assistant(part)) == [{"role": "user", "content": "Hi"}]
+
+
+RAMP = np.arange(-3000, 3000, 7, dtype=np.int16)
+
+
+def listen(*items: Item, sounds: tuple[Recording, ...], data_uris: bool = False) -> Any:
+    request = LlmRequest(instructions="", items=items, sounds=sounds)
+    return msgspec.json.decode(msgspec.json.encode(messages(request, data_uris=data_uris)))
+
+
+def said(*parts: Part) -> Message:
+    return Message("user", list(parts), "item_1")
+
+
+def samples(part: Any, prefix: str = "") -> tuple[int, list[int]]:
+    """Rate and samples of a part, as any reader of WAV files finds them."""
+    assert part == {"type": "input_audio", "input_audio": {"data": part["input_audio"]["data"], "format": "wav"}}
+    data = part["input_audio"]["data"]
+    assert data.startswith(prefix)
+    with wave.open(io.BytesIO(b64decode(data.removeprefix(prefix), validate=True))) as file:
+        assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
+        return file.getframerate(), np.frombuffer(file.readframes(10_000), np.int16).tolist()
+
+
+@pytest.mark.parametrize(
+    ("audio", "format", "rate", "expected"),
+    [
+        (RAMP.tobytes(), PcmFormat(), 24_000, RAMP),
+        (RAMP.tobytes(), PcmFormat(16_000), 16_000, RAMP),
+        (g711.encode_ulaw(RAMP), PcmuFormat(), 8_000, g711.decode_ulaw(g711.encode_ulaw(RAMP))),
+        (g711.encode_alaw(RAMP), PcmaFormat(), 8_000, g711.decode_alaw(g711.encode_alaw(RAMP))),
+    ],
+)
+@pytest.mark.parametrize(("data_uris", "prefix"), [(False, ""), (True, "data:audio/wav;base64,")])
+def test_what_is_to_be_heard_goes_as_a_wav_file(
+    audio: bytes, format: AudioFormat, rate: int, expected: Any, data_uris: bool, prefix: str
+) -> None:
+    sounds = (Recording("item_1", 0, audio, format),)
+    (message,) = listen(said(InputAudio("Known, but heard.")), sounds=sounds, data_uris=data_uris)
+    (part,) = message["content"]
+    assert samples(part, prefix) == (rate, expected.tolist())
+
+
+def test_what_is_heard_stands_where_it_was_said_and_the_rest_is_read() -> None:
+    sounds = (Recording("item_1", 1, b"\0\0", PcmFormat()),)
+    (message,) = listen(said(InputText("One."), InputAudio(), InputAudio("Three."), InputImage(PICTURE)), sounds=sounds)
+    assert [part["type"] for part in message["content"]] == ["text", "input_audio", "text", "image_url"]
+    assert (message["content"][0]["text"], message["content"][2]["text"]) == ("One.", "Three.")
+
+
+def test_a_message_of_which_nothing_is_heard_stays_a_string() -> None:
+    sounds = (Recording("item_2", 0, b"\0\0", PcmFormat()),)
+    assert listen(said(InputAudio("Read.")), sounds=sounds) == [{"role": "user", "content": "Read."}]
 
 
 def test_calls_in_a_row_are_one_message() -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,16 @@ def chunk(delta: Mapping[str, Any], finish_reason: str | None = None, **more: An
     """One event of a stream, with this delta."""
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
     return event({"id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 0, "model": "stub", "choices": [choice], **more})
+
+
+def spoken(transcript: str = "", audio: bytes = b"", **more: Any) -> bytes:
+    """One event of a spoken answer, as OpenAI streams it; PCM16 at 24 kHz."""
+    sound: dict[str, Any] = {"id": "audio_stub", **more}
+    if transcript:
+        sound["transcript"] = transcript
+    if audio:
+        sound["data"] = b64encode(audio).decode()
+    return chunk({"audio": sound})
 
 
 DONE = b"data: [DONE]\n\n"

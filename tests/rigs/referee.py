@@ -8,12 +8,13 @@ from typing import Any
 
 from msgspec import UNSET, Struct, field
 
+from realtime.ports import LlmRequest
 from realtime.session import inputs
 from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Judge, Send, Speak, Transcribe
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
 from realtime.wire import client, server
-from realtime.wire.items import FunctionCall
+from realtime.wire.items import FunctionCall, InputAudio, Message
 from realtime.wire.settings import AnySettings, CustomVoice, Settings, TranscriptionSettings, sample_width
 
 KEPT = ("conversation_id", "output_modalities", "max_output_tokens", "audio", "metadata", "temperature")
@@ -87,6 +88,11 @@ class Running(Struct):
         return self.created.conversation_id is not None
 
 
+def _spoken(message: Message) -> list[int]:
+    """Indexes of what a client said aloud."""
+    return [index for index, part in enumerate(message.content) if isinstance(part, InputAudio)]
+
+
 class Referee:
     """Raises `AssertionError` as soon as a rule is broken."""
 
@@ -109,6 +115,8 @@ class Referee:
         """Those that this input committed."""
         self._told: set[tuple[str, int]] = set()
         """Parts whose transcript is out, by item and index."""
+        self._written: dict[str, str] = {}
+        """What each item of a response said, or called a tool with."""
         self._abandoned: set[str] = set()
         self._rates_due = False
         self._stream = bytearray()
@@ -172,8 +180,10 @@ class Referee:
 
     def _asked(self, run: Running, effect: Generate | Speak) -> None:
         terms = run.terms
+        native = terms.modality == "audio" and self._session._abilities.speaks
         if isinstance(effect, Speak):
             assert terms.modality == "audio"
+            assert not native, "who speaks needs no voice"
             assert effect.clause == run.clause + 1, "clauses are spoken in order"
             assert not run.speaking, "clauses are spoken one at a time"
             run.clause, run.speaking = effect.clause, True
@@ -182,10 +192,20 @@ class Referee:
         assert not run.asked, "a response asks the model once"
         run.asked = True
         request = effect.request
+        assert (request.voice, effect.format) == ((terms.voice, terms.format) if native else (None, None))
+        self._hears(request)
         assert request.instructions == terms.instructions
         assert request.max_output_tokens == (None if terms.max_output_tokens == "inf" else terms.max_output_tokens)
         assert (request.tools, request.tool_choice) == (terms.tools, terms.tool_choice)
         assert request.temperature == (None if terms.temperature is UNSET else terms.temperature)
+
+    def _hears(self, request: LlmRequest) -> None:
+        """What is heard was said aloud, and is in the order of the items."""
+        spoken = [(item.id, index) for item in request.items if isinstance(item, Message) for index in _spoken(item)]
+        heard = [(recording.item_id, recording.content_index) for recording in request.sounds]
+        assert not heard or self._session._abilities.hears
+        assert heard == [place for place in spoken if place in heard]
+        assert all(recording.audio and len(recording.audio) % sample_width(recording.format) == 0 for recording in request.sounds)
 
     # Events
 
@@ -269,6 +289,7 @@ class Referee:
             case server.ResponseOutputItemDone():
                 assert (event.item.id, opened.part) == (opened.id, "none" if opened.is_call else "done")
                 opened.done = True
+                self._written[opened.id] = "".join(opened.words)
                 if isinstance(event.item, FunctionCall):
                     written = "".join(opened.words) or ("{}" if event.item.status == "completed" else "")
                     assert (event.item.arguments, opened.called) == (written, event.item.status == "completed")
@@ -317,6 +338,11 @@ class Referee:
                 self._committed = id
             case server.InputAudioBufferCleared():
                 self.turn = None
+            case server.ConversationItemTruncated(item_id=id):
+                entry = self._session.conversation.find(id)
+                part = None if entry is None else entry.part(0)
+                assert part is not None
+                assert self._written[id].startswith(part.transcript or ""), "what was heard is the beginning of what was said"
             case server.InputAudioBufferTimeoutTriggered():
                 assert self.turn is None, "who speaks is not silent"
                 assert not any(run.default for run in self.running.values())

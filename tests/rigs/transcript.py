@@ -13,6 +13,8 @@
 
 Outputs stand after the input that caused them. A conversation that does not begin with `~ Opened {}` has been opened already.
 
+What a `Generate` asks for only of models that hear, speak or think is left out where it is not asked for.
+
 Audio is written as `@120ms` (silence) or `@120ms:NAME` (a sound that is told from others by its name), and as `@300ms+@120ms:NAME` for one
 after the other; what is no whole number of milliseconds as `@7samples:NAME`. `@3bytes:NAME` takes no heed of samples.
 """
@@ -34,7 +36,7 @@ from msgspec.structs import replace
 from realtime.errors import ClientError
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
-from realtime.session.effects import Effect, Send
+from realtime.session.effects import Effect, Generate, Send
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
@@ -226,12 +228,23 @@ class Transcript:
         name = fields.pop("type")
         if "audio" in fields:
             fields["audio"] = self._sounds.notation(fields["audio"], getattr(effect, "format"))  # noqa: B009 - not every effect has one
+        if isinstance(effect, Generate):
+            self._tidy(fields, effect)
         yield f"! {name} {json.dumps(fields, ensure_ascii=False)}"
 
     @property
     def _output_format(self) -> AudioFormat:
         settings = self._session.settings
         return settings.audio.output.format if isinstance(settings, Settings) else PcmFormat()
+
+    def _tidy(self, fields: dict[str, Any], effect: Generate) -> None:
+        """Leave out what nobody asks for, and name the sounds."""
+        asked = fields["request"]
+        for place, name in ((fields, "format"), (asked, "voice"), (asked, "effort"), (asked, "sounds")):
+            if not place[name]:
+                del place[name]
+        for shown, sound in zip(asked.get("sounds", ()), effect.request.sounds, strict=False):
+            shown["audio"] = self._sounds.notation(sound.audio, sound.format)
 
     def _event(self, event: dict[str, Any]) -> dict[str, Any]:
         input = self._session.settings.audio.input

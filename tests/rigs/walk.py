@@ -83,8 +83,11 @@ class Life:
         self._dice, self._seen = dice, seen
         self.recent: deque[str | Input] = deque(maxlen=6)
         self._now = dice.uniform(0, 1000)
+        speaks = dice.random() < 0.4
         abilities = Abilities(
-            speech=dice.random() < 0.9,
+            speech=speaks or dice.random() < 0.9,
+            hears=dice.random() < 0.4,
+            speaks=speaks,
             audio=dice.random() < 0.9,
             images=dice.random() < 0.5,
             judges=dice.random() < 0.7,
@@ -140,6 +143,8 @@ class Life:
     def _note(self, effect: Effect) -> None:
         if not isinstance(effect, Send):
             self._seen[type(effect).__name__] += 1
+            if isinstance(effect, Generate):
+                self._seen.update(["heard"] * bool(effect.request.sounds) + ["speaks"] * bool(effect.format))
             return
         event = effect.event
         for reader in self._readers:
@@ -199,6 +204,8 @@ class Engines:
         dice = self._dice.random()
         match job:
             case Generate(response_id=id):
+                if job.format is not None and self._dice.random() < 0.3:
+                    return inputs.SpeechGenerated(id, self._dice.randbytes(480)), False
                 if dice < 0.6:
                     return inputs.TextGenerated(id, self._dice.choice(TEXTS)), False
                 if dice < 0.7:

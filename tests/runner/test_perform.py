@@ -10,7 +10,8 @@ import pytest
 
 from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
 from realtime.errors import EngineError
-from realtime.ports import ArgumentsDelta, CallBegan, Float32, LlmEvent, LlmRequest, VadStream
+from realtime.ports import ArgumentsDelta, AudioDelta, CallBegan, Float32, LlmEvent, LlmRequest, VadStream
+from realtime.runner import perform
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
 from realtime.session import inputs
@@ -19,7 +20,7 @@ from realtime.wire import server
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
 from realtime.wire.items import InputText, Message
-from realtime.wire.settings import PcmFormat, PcmuFormat
+from realtime.wire.settings import AudioFormat, PcmFormat, PcmuFormat
 from tests.rigs.engines import scripted_engines
 from tests.rigs.posted import Posted
 from tests.rigs.socket import KeptSocket
@@ -117,6 +118,41 @@ async def test_abandoning_a_response_stops_its_generation(bench: Benches) -> Non
         await ours.performer.close()
         assert llm.streaming == 0
         assert len(ours.posted.of(inputs.TextGenerated)) == 1
+
+
+def spoke(seconds: float) -> AudioDelta:
+    """So much of the tone."""
+    return AudioDelta(np.frombuffer(LOUD, np.int16)[: int(seconds * 24_000)], 24_000)
+
+
+@pytest.mark.parametrize(("format", "rate"), [(PcmFormat(), 48_000), (PcmFormat(16_000), 32_000), (PcmuFormat(), 8_000)])
+async def test_a_model_that_speaks_comes_back_in_the_clients_format(bench: Benches, format: AudioFormat, rate: int) -> None:
+    async with bench(llm=ScriptedLlm([["Hel", spoke(0.1), "lo.", spoke(0.2), spoke(0.05)]])) as ours:
+        ours.perform(Generate("resp_1", REQUEST, format))
+        await ours.posted.wait_for(inputs.GenerationFinished)
+        kinds = [type(each) for each in ours.posted.inputs]
+        assert kinds[:4] == [inputs.TextGenerated, inputs.SpeechGenerated, inputs.TextGenerated, inputs.SpeechGenerated]
+        assert sum(len(each.audio) for each in ours.posted.of(inputs.SpeechGenerated)) == 0.35 * rate
+        assert kinds[-1] is inputs.GenerationFinished, "what the converter held back came before"
+
+
+async def test_a_long_piece_of_speech_is_the_same_from_a_worker_thread(bench: Benches, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = []
+    for limit in (10.0, 0.5):
+        monkeypatch.setattr(perform, "INLINE_SECONDS", limit)
+        async with bench(llm=ScriptedLlm([["Hm.", spoke(1.0), spoke(0.1)]])) as ours:
+            ours.perform(Generate("resp_1", REQUEST, PcmuFormat()))
+            await ours.posted.wait_for(inputs.GenerationFinished)
+            heard.append(b"".join(each.audio for each in ours.posted.of(inputs.SpeechGenerated)))
+    assert heard[0] == heard[1]
+    assert len(heard[0]) == 8_800
+
+
+async def test_speech_where_writing_was_asked_for_is_not_passed_on(bench: Benches) -> None:
+    async with bench(llm=ScriptedLlm([["Hm.", spoke(0.1)]])) as ours:
+        ours.perform(Generate("resp_1", REQUEST))
+        await ours.posted.wait_for(inputs.GenerationFinished)
+        assert ours.posted.of(inputs.SpeechGenerated) == []
 
 
 async def test_a_clause_comes_back_as_sound_in_the_clients_format(bench: Benches) -> None:

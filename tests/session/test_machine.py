@@ -100,5 +100,6 @@ EVERYDAY = {
     *("Judge", "TranscriptionDelta", "InputAudioBufferTimeoutTriggered"),
     *("ResponseOutputTextDone", "ResponseOutputAudioDelta", "ResponseOutputAudioDone"),
     *("completed", "cancelled", "incomplete", "failed"),
+    *("heard", "speaks"),
 }
 """What every walk comes across."""

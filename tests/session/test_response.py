@@ -6,7 +6,7 @@ import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from realtime.ports import LlmRequest, TokenUsage
+from realtime.ports import LlmRequest, Recording, TokenUsage
 from realtime.session.conversation import Conversation, Entry
 from realtime.session.effects import Abandon, Effect, Effects, Generate, Send, Speak
 from realtime.session.ids import CountedIds
@@ -309,3 +309,66 @@ def test_what_was_sent_is_not_what_is_stored() -> None:
     assert isinstance(part, OutputAudio)
     part.transcript = "Hi"
     assert done.output == [Message("assistant", [OutputAudio("Hi there. ")], "item_1", "incomplete")]
+
+
+NATIVE = replace(AUDIO, native=True, effort="low")
+
+
+def test_a_model_that_speaks_is_told_how() -> None:
+    stage = Stage(NATIVE)
+    stage.taken()
+    sounds = (Recording("ask", 0, b"sound", PcmuFormat()),)
+    stage.response.generate((QUESTION,), (Recording("gone", 0, b"sound", PcmuFormat()), *sounds))
+    request = LlmRequest(instructions="Be brief.", items=(QUESTION,), sounds=sounds, voice="alloy", effort="low")
+    assert stage.taken() == [Generate("resp_1", request, PcmuFormat())]
+
+
+def test_what_it_writes_is_not_spoken_again() -> None:
+    stage = running(NATIVE)
+    stage.response.add_text("One. Two. ")
+    stage.response.add_speech(b"sound")
+    stage.response.add_text("Three. ")
+    told = stage.told()
+    assert "Speak" not in told
+    assert told[-3:] == [
+        "response.output_audio_transcript.delta",
+        "response.output_audio.delta",
+        "response.output_audio_transcript.delta",
+    ]
+    stage.response.end_text("stop", None, ())
+    assert stage.done().output == [Message("assistant", [OutputAudio("One. Two. Three. ")], "item_1")]
+
+
+def test_speech_may_come_before_its_words() -> None:
+    stage = running(NATIVE)
+    stage.response.add_speech(b"sound")
+    assert stage.told() == [
+        "response.output_item.added",
+        "conversation.item.added",
+        "response.content_part.added",
+        "response.output_audio.delta",
+    ]
+
+
+def test_its_sound_says_its_words() -> None:
+    stage = running(NATIVE)
+    for word in ("One", " two", " three"):
+        stage.response.add_text(word)
+        stage.response.add_speech(bytes(80))
+    stage.response.cancel("turn_detected")
+    entry = stage.conversation.find("item_1")
+    assert entry is not None
+    assert entry.sounds[0].truncate(20) == "One two"
+
+
+@pytest.mark.parametrize(("terms", "spoken"), [(NATIVE, 20), (AUDIO, 0)])
+def test_only_speech_of_the_models_own_is_counted_as_its_work(terms: Terms, spoken: int) -> None:
+    stage = running(terms)
+    stage.response.add_text("Hi. ")
+    stage.response.add_sound(0, bytes(8000))
+    if terms.native:
+        stage.response.add_speech(bytes(8000))
+    stage.response.cancel("client_cancelled")
+    usage = stage.done().usage
+    assert usage is not None
+    assert usage.output_token_details.audio_tokens == spoken

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from realtime.errors import ClientError
+from realtime.ports import Recording
 from realtime.session.abilities import Abilities
 from realtime.session.conversation import Conversation, Entry
-from realtime.session.effects import Abandon, Effects, Generate, Send
+from realtime.session.effects import Abandon, Effects, Generate, Send, Transcribe
 from realtime.session.ids import CountedIds
-from realtime.session.inputs import GenerationFinished, SpeechTranscribed, TextGenerated, TranscriptionBroke
+from realtime.session.inputs import GenerationFinished, SpeechGenerated, SpeechTranscribed, TextGenerated, TranscriptionBroke
 from realtime.session.responses import Responses
 from realtime.session.sound import Sound
 from realtime.session.transcripts import Transcripts
@@ -27,12 +28,12 @@ OOPS = ErrorInfo(type="server_error", code="oops", message="Oops.", param="none"
 class Desk:
     """The responses of one session, and what they ask for."""
 
-    def __init__(self) -> None:
+    def __init__(self, abilities: Abilities = Abilities()) -> None:  # noqa: B008 - frozen
         ids = CountedIds()
         self._effects = Effects(ids)
         self.conversation = Conversation("conv_1")
         self.transcripts = Transcripts(self.conversation, self._effects)
-        self.responses = Responses(self.conversation, self.transcripts, self._effects, ids, Abilities())
+        self.responses = Responses(self.conversation, self.transcripts, self._effects, ids, abilities)
 
     def create(self, params: ResponseParams) -> None:
         self.responses.create(params, SETTINGS, None)
@@ -171,3 +172,43 @@ def test_silence_that_is_to_be_broken_is_answered(desk: Desk) -> None:
     desk.say("")
     desk.responses.create(AUTO, SETTINGS, None, silence=True)
     assert [request.response_id for request in desk.asked()] == ["resp_1"]
+
+
+SAID = (Recording("item_said", 0, b"ss", PcmFormat()),)
+
+
+def test_a_model_that_hears_does_not_wait_for_words() -> None:
+    desk = Desk(Abilities(hears=True))
+    desk.say(None)
+    desk.create(AUTO)
+    [request] = desk.asked()
+    assert request.request.sounds == SAID
+    desk.responses.not_transcribed(TranscriptionBroke("item_said", 0, OOPS))
+    assert desk.done() == []
+
+
+def test_out_of_band_a_model_hears_what_it_is_given() -> None:
+    desk = Desk(Abilities(hears=True))
+    desk.say("Hello.")
+    desk.create(ResponseParams(input=[Message("user", [InputAudio(audio=b"aa")], "item_own"), ItemReference("item_said")]))
+    taken = desk.taken()
+    [request] = [effect for effect in taken if isinstance(effect, Generate)]
+    assert request.request.sounds == (Recording("item_own", 0, b"aa", PcmFormat()), *SAID)
+    assert not any(isinstance(effect, Transcribe) for effect in taken), "nobody reads the words of what is heard once"
+
+
+def test_other_models_hear_nothing(desk: Desk) -> None:
+    desk.say("Hello.")
+    desk.create(AUTO)
+    [request] = desk.asked()
+    assert request.request.sounds == ()
+
+
+def test_what_a_model_speaks_is_its_voice() -> None:
+    desk = Desk(Abilities(speaks=True))
+    desk.create(ResponseParams(output_modalities=("audio",)))
+    [request] = desk.asked()
+    assert (request.request.voice, request.format) == ("alloy", PcmFormat())
+    assert not desk.responses.spoken
+    desk.responses.come_out(SpeechGenerated("resp_1", b"ss"))
+    assert desk.responses.spoken

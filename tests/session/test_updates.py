@@ -17,8 +17,10 @@ from realtime.wire.settings import (
     AudioOutputPatch,
     AudioPatch,
     CustomVoice,
+    Modality,
     PcmaFormat,
     PcmFormat,
+    Reasoning,
     Settings,
     SettingsPatch,
     TranscriptionAudio,
@@ -120,6 +122,20 @@ def test_a_response_may_have_its_own_way() -> None:
         metadata={"k": "v"},
         answers="mine",
     )
+
+
+@pytest.mark.parametrize(("modality", "speaks", "native"), [("audio", True, True), ("text", True, False), ("audio", False, False)])
+def test_only_a_spoken_answer_of_a_model_that_speaks_is_native(modality: Modality, speaks: bool, native: bool) -> None:
+    assert terms(START, ResponseParams(output_modalities=(modality,)), Abilities(speaks=speaks), None).native is native
+
+
+@pytest.mark.parametrize(
+    ("session", "own", "effort"), [(UNSET, UNSET, None), ("low", UNSET, "low"), (UNSET, "high", "high"), ("low", "high", "high")]
+)
+def test_how_hard_to_think_is_the_sessions_unless_a_response_says(session: Any, own: Any, effort: str | None) -> None:
+    settings = START if session is UNSET else update(SettingsPatch(reasoning=Reasoning(session)))
+    params = ResponseParams() if own is UNSET else ResponseParams(reasoning=Reasoning(own))
+    assert terms(settings, params, Abilities(), None).effort == effort
 
 
 def test_a_response_may_have_a_voice_by_id() -> None:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.ports import LlmRequest, TokenUsage
+from realtime.ports import LlmRequest, Recording, TokenUsage
 from realtime.session.usage import usage
 from realtime.wire.items import FunctionCall, FunctionCallOutput, InputAudio, InputImage, InputText, Item, Message, OutputAudio, OutputText
+from realtime.wire.settings import PcmuFormat
 
 
 def request(*items: Item, instructions: str = "") -> LlmRequest:
@@ -44,3 +45,29 @@ def test_an_estimate_counts_four_characters_a_token(text: str, tokens: int) -> N
 def test_an_estimate_counts_the_words_of_every_item(item: Item, tokens: int) -> None:
     cost = usage(request(item, instructions="1234"), "", None)
     assert cost.input_tokens == cost.total_tokens == tokens + 1
+
+
+def test_tokens_of_sound_are_no_tokens_of_text() -> None:
+    cost = usage(request(), "Yes.", TokenUsage(100, 20, 60, input_audio_tokens=70, output_audio_tokens=15))
+    given, made = cost.input_token_details, cost.output_token_details
+    assert (cost.total_tokens, given.text_tokens, given.audio_tokens) == (120, 30, 70)
+    assert (made.text_tokens, made.audio_tokens) == (5, 15)
+    assert (given.cached_tokens, given.cached_tokens_details.text_tokens, given.cached_tokens_details.audio_tokens) == (60, 30, 30)
+
+
+def test_an_endpoint_that_counts_badly_makes_no_debts() -> None:
+    cost = usage(request(), "Yes.", TokenUsage(10, 5, input_audio_tokens=11, output_audio_tokens=6))
+    assert (cost.input_token_details.text_tokens, cost.output_token_details.text_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize(("ms", "heard", "spoken"), [(0, 0, 0), (1, 1, 1), (100, 1, 2), (1000, 10, 20), (1001, 11, 21)])
+def test_an_estimate_counts_sound_by_its_length(ms: int, heard: int, spoken: int) -> None:
+    asked = LlmRequest(
+        instructions="",
+        items=(Message("user", [InputText("1234"), InputAudio("words that are heard")], "a"), Message("user", [InputAudio("1234")], "b")),
+        sounds=(Recording("a", 1, bytes(ms * 8), PcmuFormat()),),
+    )
+    cost = usage(asked, "1234", None, spoken_ms=ms)
+    assert (cost.input_token_details.text_tokens, cost.input_token_details.audio_tokens) == (2, heard)
+    assert (cost.output_token_details.text_tokens, cost.output_token_details.audio_tokens) == (1, spoken)
+    assert cost.total_tokens == 3 + heard + spoken

@@ -24,6 +24,7 @@ from realtime.wire.settings import (
     Transcription,
     TranscriptionSettings,
     TranscriptionSettingsPatch,
+    encoding,
     merge,
     sample_rate,
     sample_width,
@@ -283,6 +284,10 @@ def test_a_transcription_session_has_transcripts_from_the_start() -> None:
 def test_a_format_has_a_rate_and_a_width(format: AudioFormat, rate: int, width: int) -> None:
     assert (sample_rate(format), sample_width(format)) == (rate, width)
     assert seconds(bytes(3 * rate * width), format) == 3.0
+
+
+def test_every_format_has_an_encoding() -> None:
+    assert [encoding(format) for format in (PcmFormat(16_000), PcmuFormat(), PcmaFormat())] == ["pcm16", "ulaw", "alaw"]
 
 
 def test_pcm_without_a_rate_has_the_only_one() -> None:
