@@ -1,4 +1,4 @@
-"""Whisper models for tests, from the cache of the models that the daemon itself fetches.
+"""Whisper models and voices for tests, from the cache of the models that the daemon itself fetches.
 
 The cache is `$REALTIME_CACHE_DIR`, else the daemon's own. Where a model is neither there nor to be had, the test that asked is skipped
 and says why.
@@ -28,6 +28,15 @@ def _fetched(name: str) -> Path | str:
 
 def whisper_folder(name: str) -> Path:
     """The folder of a Whisper model, fetched if it must be: give the first test that asks a generous timeout."""
+    return _folder(name)
+
+
+def voice_folder(name: str) -> Path:
+    """The same for a voice of Piper's."""
+    return _folder(name)
+
+
+def _folder(name: str) -> Path:
     found = _fetched(name)
     if isinstance(found, str):
         pytest.skip(found)
