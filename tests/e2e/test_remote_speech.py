@@ -291,9 +291,8 @@ async def test_an_mp3_is_not_played_as_noise(client: WireClient, voice: SpeechEn
 
 
 async def test_the_chat_endpoint_speaks_and_hears_where_it_is_told_to(start: Start, ear: SpeechEndpoint) -> None:
-    daemon = start(
-        *SCRIPTED[:2], *SCRIPTED[-2:], "--stt", "endpoint", "--tts", "endpoint", OPENAI_BASE_URL=ear.base_url, OPENAI_API_KEY=EAR_KEY
-    )
+    options = ("--llm", "scripted", "--vad", "scripted", "--stt", "endpoint", "--tts", "endpoint")
+    daemon = start(*options, OPENAI_BASE_URL=ear.base_url, OPENAI_API_KEY=EAR_KEY)
     async with WireClient(daemon.url()) as client:
         await lives_on(client)
     bodies = [request.body for request in ear.requests]
