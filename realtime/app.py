@@ -146,7 +146,14 @@ class App:
         from realtime.engines.remote_tts import RemoteTts
 
         config, timeouts = self._config, self._speech_timeouts()
-        voice = RemoteTts(address.url, address.api_key, config.tts_model, timeouts=timeouts, voices=config.voices)
+        voice = RemoteTts(
+            address.url,
+            address.api_key,
+            config.tts_model,
+            timeouts=timeouts,
+            voices=config.voices,
+            sample_rate=config.tts_sample_rate,
+        )
         return _chosen("voice", voice, _at(address))
 
     def _piper(self, name: str) -> Tts:

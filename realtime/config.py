@@ -96,6 +96,8 @@ class Config(Struct, frozen=True, kw_only=True):
     tts_api_key: str | None = None
     """Secret."""
     tts_model: str = "gpt-4o-mini-tts"
+    tts_sample_rate: int = 24_000
+    """Of the endpoint's `pcm`, where it does not tell."""
     speech_seconds: float = 30.0
     voices: dict[str, str] = field(default_factory=dict)
     """What the clients' names for voices are to the endpoint, or to Piper; `*` is any other."""
@@ -270,6 +272,7 @@ def _folder(value: str) -> Path:
         raise ValueError from error
 
 
+RATE = _whole(MIN_RATE, MAX_RATE, " of Hz")
 SWITCH = Kind("true|false", f"one of {', '.join(_SWITCH_WORDS)}", _switch)
 URL = Kind("URL", "an http:// or https:// address without a query or a password", _url)
 SECRET = Kind("KEY", "printable ASCII without spaces", _secret)
@@ -315,12 +318,13 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("tts_base_url", "REALTIME_TTS_BASE_URL", "--tts-base-url", URL, "text-to-speech endpoint"),
         Setting("tts_api_key", "REALTIME_TTS_API_KEY", None, SECRET, "key of that endpoint"),
         Setting("tts_model", "REALTIME_TTS_MODEL", "--tts-model", MODEL, "model to ask it for"),
+        Setting("tts_sample_rate", "REALTIME_TTS_SAMPLE_RATE", "--tts-sample-rate", RATE, "its raw sound in Hz, where it does not tell"),
         Setting("speech_seconds", "REALTIME_SPEECH_SECONDS", "--speech-seconds", _seconds(), "longest wait for a transcript, or for sound"),
         Setting("voices", "REALTIME_VOICES", "--voices", VOICES, "the endpoint's or Piper's voice for a client's; * is any other"),
         Setting("piper_voice", "REALTIME_PIPER_VOICE", "--piper-voice", PIPER, "Piper's voice: an .onnx file or a name"),
     ),
     "media": (
-        Setting("sample_rate", "SAMPLE_RATE", "--sample-rate", _whole(MIN_RATE, MAX_RATE, " of Hz"), "pcm16 of /ws/realtime, in Hz"),
+        Setting("sample_rate", "SAMPLE_RATE", "--sample-rate", RATE, "pcm16 of /ws/realtime, in Hz"),
         Setting("enable_audio_processing", "ENABLE_AUDIO_PROCESSING", "--enable-audio-processing", SWITCH, "accept audio"),
         Setting("enable_image_processing", "ENABLE_IMAGE_PROCESSING", "--enable-image-processing", SWITCH, "accept images"),
         Setting("enable_video_processing", "ENABLE_VIDEO_PROCESSING", "--enable-video-processing", SWITCH, "accept video"),

@@ -167,6 +167,10 @@ class Reply:
         """Media type of the body, in lower case and without parameters; `application/octet-stream` where the endpoint gave none."""
         return self._response.content_type.lower()
 
+    def header(self, name: str) -> str:
+        """What a header says, empty where there is none."""
+        return self._response.headers.get(name, "")
+
     async def read(self, deadline: float) -> bytes:
         """Return the bytes that are there, else the next that come; none at the end. Raises `EngineError`."""
         self._watch(deadline)

@@ -3,17 +3,20 @@
 Owns the request for a clause and the deadlines of its sound, which is passed on as it comes. Refuses the details: bytes become samples in
 `sound_stream`, the sockets are `endpoint`.
 
-Reference: OpenAI API, "Create speech"; `pcm` is 24 kHz, 16 bits, little-endian, mono, without a header.
+Reference: OpenAI API, "Create speech"; `pcm` is 24 kHz, 16 bits, little-endian, mono, without a header. Some servers send it at the rate of
+their voice, and some of those say so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 
 import msgspec
+import numpy as np
 from msgspec import Raw, Struct
 
 from realtime.engines.endpoint import Endpoint, Kinds, Reply, Timeouts
@@ -27,7 +30,10 @@ from realtime.media.resample import Resampler
 from realtime.ports import Int16
 
 SAMPLE_RATE = 24_000
-"""Samples a second of the endpoints' `pcm`."""
+"""Samples a second of OpenAI's `pcm`."""
+
+MIN_RATE, MAX_RATE = 8_000, 48_000
+"""Samples a second that a server may claim: from the telephone to the sound card. Anything else is no rate."""
 
 MAX_INPUT = 2_000
 """Characters of one request, far more than a clause has: OpenAI takes 4,096 characters, of which gpt-4o-mini-tts reads 2,000 tokens."""
@@ -48,6 +54,9 @@ _PACKED = ("mpeg", "mp3", "ogg", "opus", "webm", "aac", "mp4", "flac")
 """Subtypes of sound that would be noise if it were taken for samples."""
 
 
+_RATE = re.compile(r";\s*rate=(\d{1,6})\b", re.IGNORECASE)
+
+
 class SpeechRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of the request."""
 
@@ -66,8 +75,6 @@ class _Failure(Struct):
 class RemoteTts:
     """`ports.Tts` over HTTP. `dice` (0..1) and `pause` (seconds) are the chance and the patience of its retries."""
 
-    sample_rate = SAMPLE_RATE
-
     def __init__(
         self,
         base_url: str,
@@ -76,14 +83,17 @@ class RemoteTts:
         *,
         timeouts: Timeouts,
         voices: Mapping[str, str] | None = None,
+        sample_rate: int = SAMPLE_RATE,
         dice: Callable[[], float] = random.random,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`voices` gives clients' names for voices the endpoint's, `*` being any other; without it they are passed on as they are.
 
+        `sample_rate` is that of a `pcm` about which the endpoint says nothing, and of what is spoken here.
         `timeouts.first_token` is for the first sound of a clause, `between_tokens` for each later piece of it.
         """
         self.name = model
+        self.sample_rate = sample_rate
         self._voices = voices or {}
         self._endpoint = Endpoint(base_url, api_key, timeouts=timeouts, dice=dice, pause=pause)
         self._under_way = 0
@@ -118,7 +128,7 @@ class RemoteTts:
         reply = await self._endpoint.post(_PATH, body, deadline=deadline, kinds=_KINDS)
         try:
             await self._check(reply, deadline)
-            converter = _Converter()
+            converter = _Converter(_rate(reply) or self.sample_rate, self.sample_rate)
             while data := await reply.read(deadline):
                 if len(sound := converter.feed(data)):
                     yield sound
@@ -147,11 +157,19 @@ class RemoteTts:
         return EngineError("server_error", f"The endpoint sent {type} instead of a sound.")
 
 
-class _Converter:
-    """From the bytes of one reply to samples at `SAMPLE_RATE`."""
+def _rate(reply: Reply) -> int | None:
+    """Samples a second, where the endpoint tells them: `audio/pcm; rate=22050`, or a header of its own."""
+    told = _RATE.search(f"{reply.header('Content-Type')};rate={reply.header('X-Sample-Rate')}")
+    return int(told[1]) if told and MIN_RATE <= int(told[1]) <= MAX_RATE else None
 
-    def __init__(self) -> None:
-        self._stream = SoundStream(SAMPLE_RATE)
+
+class _Converter:
+    """From the bytes of one reply to samples at `target_rate`."""
+
+    def __init__(self, rate: int, target_rate: int) -> None:
+        """`rate` is that of raw sound."""
+        self._stream = SoundStream(rate)
+        self._target_rate = target_rate
         self._resampler: Resampler | None = None
         self._seconds = 0.0
 
@@ -162,10 +180,10 @@ class _Converter:
         self._seconds += len(sound) / self._stream.rate
         if self._seconds > MAX_SECONDS:
             raise EngineError("server_error", f"The endpoint sent more than {MAX_SECONDS:g} s of sound for one clause.")
-        if self._stream.rate == SAMPLE_RATE:
+        if self._stream.rate == self._target_rate:
             return sound
         if self._resampler is None:
-            self._resampler = Resampler(self._stream.rate, SAMPLE_RATE)
+            self._resampler = Resampler(self._stream.rate, self._target_rate)
         return to_int16(self._resampler.push(to_float(sound)))
 
     def finish(self) -> Int16:
@@ -173,5 +191,4 @@ class _Converter:
         self._stream.finish()
         if not self._seconds:
             raise EngineError("speech_failed", "The endpoint answered without a sound.")
-        resampler = self._resampler or Resampler(SAMPLE_RATE, SAMPLE_RATE)
-        return to_int16(resampler.finish())
+        return to_int16(self._resampler.finish()) if self._resampler else np.zeros(0, np.int16)

@@ -114,7 +114,8 @@ async def test_a_reply_tells_its_media_type(stub: ChatEndpoint, pauses: Pauses, 
     stub.script(Script((b"x",), headers=header))
     async with reaching(stub.base_url, pauses) as endpoint:
         reply = await post(endpoint)
-        assert reply.type == type
+        assert (reply.type, reply.header("content-type")) == (type, header.get("Content-Type", "application/octet-stream"))
+        assert reply.header("X-Unheard-Of") == ""
         assert await whole(reply) == b"x"
 
 

@@ -137,6 +137,33 @@ async def test_a_wav_at_another_rate_is_converted(stub: SpeechEndpoint) -> None:
     assert np.abs(made).max() == pytest.approx(np.abs(hum()).max(), rel=0.05)
 
 
+RATES: dict[str, tuple[dict[str, str], float]] = {
+    "nothing is said": ({"Content-Type": "audio/pcm"}, 1.0),
+    "in the type": ({"Content-Type": "audio/pcm; Rate=12000; channels=1"}, 2.0),
+    "in a header": ({"Content-Type": "audio/pcm_s16le", "X-Sample-Rate": "48000"}, 0.5),
+    "no rate": ({"Content-Type": "audio/pcm;rate=7999"}, 1.0),
+    "no number": ({"Content-Type": "audio/pcm;rate=high"}, 1.0),
+}
+
+
+@pytest.mark.parametrize(("headers", "longer"), RATES.values(), ids=RATES)
+async def test_raw_sound_at_another_rate_is_converted_where_the_endpoint_tells_it(
+    stub: SpeechEndpoint, headers: dict[str, str], longer: float
+) -> None:
+    stub.script(Reply((RAW,), headers=headers))
+    async with voice(stub) as tts:
+        assert len(await say(tts)) == pytest.approx(longer * len(hum()), abs=2)
+
+
+async def test_the_operator_may_tell_the_rate(stub: SpeechEndpoint) -> None:
+    stub.script(sound(RAW), sound(wav(44_100)))
+    tts = RemoteTts(stub.base_url, None, "piper", timeouts=PATIENCE, sample_rate=22_050)
+    assert tts.sample_rate == 22_050
+    np.testing.assert_array_equal(await say(tts), hum())
+    assert len(await say(tts)) == pytest.approx(len(hum()) / 2, abs=2)
+    await tts.close()
+
+
 # Failures
 
 CUT = RAW[:1000], Stop.CUT
