@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     serve = _command(commands, "serve", _serve, "answer websocket clients until SIGTERM or Ctrl-C")
-    serve.epilog = "A flag beats the environment variable in brackets, which beats the default beside it. OPENAI_API_KEY has no flag."
+    serve.epilog = "A flag beats the environment variable in brackets, which beats the default beside it. Keys have no flag."
     models = commands.add_parser("models", help="list, fetch or remove the embedded models", allow_abbrev=False)
     _add_models(models.add_subparsers(title="commands", metavar="COMMAND", required=True))
     return parser
@@ -132,14 +132,16 @@ def _fetch(options: argparse.Namespace) -> int:
 
 
 def _needed(config: Config) -> list[str]:
-    """The models that `serve` would load. The voice and the detector come inside their packages."""
-    from realtime.engines.models import CATALOGUE
+    """The models that `serve` would load. The default voice and the detector come inside their packages."""
+    from realtime.engines.models import CATALOGUE, VOICES
 
-    names = [config.whisper_model] if config.stt in ("auto", "local") and config.enable_audio_processing else []
+    names = [config.whisper_model] if config.stt_engine == "local" and config.enable_audio_processing else []
     if config.llm == "local" or (config.llm == "auto" and config.endpoint is None):
         names += [model.name for model in CATALOGUE.values() if model.kind == "llm"]
     if config.turn_model != "words" and config.enable_audio_processing:
         names += [model.name for model in CATALOGUE.values() if model.kind == "turn"]
+    if config.tts == "piper" and config.piper_voice in VOICES:
+        names.append(config.piper_voice)
     return names
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from importlib.util import find_spec
-from os import cpu_count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from websockets.exceptions import InvalidHandshake
 
-from realtime.config import OPENAI_URL, Config
+from realtime.config import OPENAI_URL, Address, Config
 from realtime.engines import models
 from realtime.errors import EngineError
 from realtime.ports import Llm, Stt, Tts, TurnJudge, Vad
@@ -25,6 +25,9 @@ from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
 from realtime.server.ids import RandomIds
 from realtime.server.listener import Listener, Service
 from realtime.session.abilities import Abilities
+
+if TYPE_CHECKING:
+    from realtime.engines.endpoint import Timeouts
 
 LOCAL_LLM = "smollm2-135m-instruct"
 """Name in the catalogue of the embedded language model."""
@@ -43,7 +46,7 @@ class App:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._workers = ThreadPoolExecutor(cpu_count(), thread_name_prefix="worker")
+        self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit status. Raises `ConfigError`, and `EngineError` where a model can't be had."""
@@ -111,9 +114,8 @@ class App:
         config = self._config
         timeouts = Timeouts(connect=config.connect_seconds, first_token=config.first_token_seconds, between_tokens=config.token_seconds)
         llm = ChatLlm(url, config.openai_api_key, config.openai_model, timeouts=timeouts, speaks=config.speaks)
-        key = "with a key" if config.openai_api_key else "without a key"
         native = {"none": "", "input": "; it hears", "output": "; it speaks", "both": "; it hears and speaks"}[config.native_audio]
-        return _chosen("language", llm, f"at {url}, {key}{native}")
+        return _chosen("language", llm, _at(Address(url, config.openai_api_key)) + native)
 
     def _stt(self) -> Stt:
         config = self._config
@@ -122,13 +124,18 @@ class App:
 
             off = "ENABLE_AUDIO_PROCESSING is off"
             return _chosen("transcripts", ScriptedStt(), "as asked: it makes them up" if config.stt == "scripted" else off)
+        if config.stt_engine == "endpoint":
+            from realtime.engines.remote_stt import RemoteStt
+
+            address, timeouts = _given(config.stt_address), self._speech_timeouts()
+            return _chosen("transcripts", RemoteStt(address.url, address.api_key, config.stt_model, timeouts=timeouts), _at(address))
         from realtime.engines.whisper import WhisperStt
 
         name = config.whisper_model
         return _chosen("transcripts", WhisperStt.load(self._fetched(name), name), "embedded")
 
     def _tts(self) -> Tts | None:
-        choice = self._config.tts
+        choice = self._config.tts_engine
         if self._config.speaks:
             _say(f"  {'voice':13} {self._config.openai_model}: its own (REALTIME_NATIVE_AUDIO)")
             return None
@@ -136,6 +143,10 @@ class App:
             from realtime.engines.scripted import ScriptedTts
 
             return _chosen("voice", ScriptedTts(), "as asked: it only hums")
+        if choice == "endpoint":
+            return self._endpoint_tts(_given(self._config.tts_address))
+        if choice == "piper":
+            return self._piper(self._config.piper_voice)
         if choice == "none" or (choice == "auto" and find_spec("hibari") is None):
             reason = "as asked" if choice == "none" else "hibari-tts is not installed (extra: local)"
             _say(f"  {'voice':13} none: {reason}; answers are text")
@@ -143,6 +154,33 @@ class App:
         from realtime.engines.local_voice import LocalVoice
 
         return _chosen("voice", LocalVoice.load(), "embedded")
+
+    def _endpoint_tts(self, address: Address) -> Tts:
+        from realtime.engines.remote_tts import RemoteTts
+
+        config, timeouts = self._config, self._speech_timeouts()
+        voice = RemoteTts(
+            address.url,
+            address.api_key,
+            config.tts_model,
+            timeouts=timeouts,
+            voices=config.voices,
+            sample_rate=config.tts_sample_rate,
+        )
+        return _chosen("voice", voice, _at(address))
+
+    def _piper(self, name: str) -> Tts:
+        from realtime.engines.piper import Piper
+
+        # Path.expanduser raises for a home that it can't find.
+        file = self._fetched(name) / models.VOICE_FILE if name in models.VOICES else Path(os.path.expanduser(name))
+        return _chosen("voice", Piper.load(file, Path(name).stem, voices=self._config.voices), "embedded, as asked; GPL-3.0")
+
+    def _speech_timeouts(self) -> Timeouts:
+        from realtime.engines.endpoint import Timeouts
+
+        seconds = self._config.speech_seconds
+        return Timeouts(connect=self._config.connect_seconds, first_token=seconds, between_tokens=seconds)
 
     def _vad(self) -> Vad:
         if self._config.vad == "scripted":
@@ -190,6 +228,15 @@ E = TypeVar("E", Llm, Stt, Tts, TurnJudge)
 def _chosen(role: str, engine: E, reason: str) -> E:
     _say(f"  {role:13} {engine.name}: {reason}")
     return engine
+
+
+def _at(address: Address) -> str:
+    return f"at {address.url}, {'with' if address.api_key else 'without'} a key"
+
+
+def _given(address: Address | None) -> Address:
+    """The address of an endpoint that was chosen: `config.load` has seen to it that there is one."""
+    return address or Address(OPENAI_URL, None)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

@@ -39,8 +39,8 @@ MAX_SHOWN = 80
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LlmChoice = Literal["auto", "endpoint", "local", "scripted"]
-SttChoice = Literal["auto", "local", "scripted"]
-TtsChoice = Literal["auto", "local", "scripted", "none"]
+SttChoice = Literal["auto", "endpoint", "local", "scripted"]
+TtsChoice = Literal["auto", "endpoint", "local", "piper", "scripted", "none"]
 VadChoice = Literal["auto", "silero", "scripted"]
 TurnChoice = Literal["auto", "smart-turn", "words"]
 NativeAudio = Literal["none", "input", "output", "both"]
@@ -54,6 +54,17 @@ def default_cache() -> Path:
     except RuntimeError as error:
         raise ConfigError("REALTIME_CACHE_DIR is unset and there is no home folder: must be a folder for the models") from error
     return folder / "realtime-daemon"
+
+
+class Address(Struct, frozen=True):
+    """Where an endpoint is, and what opens it."""
+
+    url: str
+    api_key: str | None
+    """Secret."""
+
+    def __repr__(self) -> str:
+        return f"Address(url={self.url!r}, api_key={'***' if self.api_key else None!r})"
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -83,6 +94,23 @@ class Config(Struct, frozen=True, kw_only=True):
     whisper_model: str = "base"
     """A name of the catalogue, a folder or a hub id."""
     cache_dir: Path = field(default_factory=default_cache)
+
+    stt_base_url: str | None = None
+    """As the person wrote it; use `stt_address` for what holds, and so on."""
+    stt_api_key: str | None = None
+    """Secret."""
+    stt_model: str = "whisper-1"
+    tts_base_url: str | None = None
+    tts_api_key: str | None = None
+    """Secret."""
+    tts_model: str = "gpt-4o-mini-tts"
+    tts_sample_rate: int = 24_000
+    """Of the endpoint's `pcm`, where it does not tell."""
+    speech_seconds: float = 30.0
+    voices: dict[str, str] = field(default_factory=dict)
+    """What the clients' names for voices are to the endpoint, or to Piper; `*` is any other."""
+    piper_voice: str = "en_US-joe-medium"
+    """A name of the catalogue, or an .onnx file."""
 
     sample_rate: int = 16_000
     """Samples a second of pcm16 in the classic dialect."""
@@ -118,14 +146,49 @@ class Config(Struct, frozen=True, kw_only=True):
         """The model makes the sound of its answers."""
         return self.native_audio in ("output", "both")
 
+    @property
+    def stt_address(self) -> Address | None:
+        """Where speech to text is to be had, None when no URL and no key says so. The chat endpoint is the last resort."""
+        return self._speech_address(self.stt_base_url, self.stt_api_key)
+
+    @property
+    def tts_address(self) -> Address | None:
+        """The same for the voice."""
+        return self._speech_address(self.tts_base_url, self.tts_api_key)
+
+    @property
+    def stt_engine(self) -> SttChoice:
+        """The choice, with `auto` settled. A chat endpoint alone is not sent what people say aloud."""
+        if self.stt != "auto":
+            return self.stt
+        return "endpoint" if self.stt_base_url is not None else "local"
+
+    @property
+    def tts_engine(self) -> TtsChoice:
+        """The choice, with `auto` settled as far as settings settle it: to `endpoint`, else it stays."""
+        return "endpoint" if self.tts == "auto" and self.tts_base_url is not None else self.tts
+
+    def _speech_address(self, url: str | None, key: str | None) -> Address | None:
+        where = url or self.endpoint or (OPENAI_URL if key else None)
+        if where is None:
+            return None
+        # A key opens the place that it was given for: no other host gets to see it.
+        shared = self.openai_api_key if self.endpoint and _origin(where) == _origin(self.endpoint) else None
+        return Address(where, key or shared)
+
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         shown = structs.asdict(self)
-        if self.openai_api_key is not None:
-            shown["openai_api_key"] = "***"
-        return list(shown.items())
+        hidden = {name: "***" for name in SECRETS if shown[name] is not None}
+        return list((shown | hidden).items())
 
     def __repr__(self) -> str:
         return f"Config({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port (RFC 6454): what a secret may be sent to."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 class Kind(Struct, frozen=True):
@@ -208,7 +271,7 @@ def _url(value: str) -> str:
         raise ValueError
     if parts.query or parts.fragment:  # paths are appended to it
         raise ValueError
-    if parts.username is not None:  # it is logged: secrets go into OPENAI_API_KEY
+    if parts.username is not None:  # it is logged: secrets have variables of their own
         raise ValueError
     return value
 
@@ -219,6 +282,14 @@ def _secret(value: str) -> str:
     return value
 
 
+def _pairs(value: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    table = {name.strip(): meant.strip() for name, _, meant in pairs}
+    if not value.isprintable() or len(table) != len(pairs) or not all([*table, *table.values()]):
+        raise ValueError
+    return table
+
+
 def _folder(value: str) -> Path:
     try:
         return Path(value).expanduser()
@@ -226,6 +297,7 @@ def _folder(value: str) -> Path:
         raise ValueError from error
 
 
+RATE = _whole(MIN_RATE, MAX_RATE, " of Hz")
 SWITCH = Kind("true|false", f"one of {', '.join(_SWITCH_WORDS)}", _switch)
 URL = Kind("URL", "an http:// or https:// address without a query or a password", _url)
 SECRET = Kind("KEY", "printable ASCII without spaces", _secret)
@@ -233,6 +305,8 @@ FOLDER = Kind("FOLDER", "a folder whose ~ can be resolved", _folder)
 ADDRESS = _text("HOST", "a host name or an IP address")
 MODEL = _text("MODEL", "the name of a model")
 WHISPER = _text("MODEL", "a name such as base, a folder or a hub id")
+PIPER = _text("VOICE", "an .onnx file, or a name such as en_US-joe-medium")
+VOICES = Kind("NAME=VOICE,...", "pairs such as alloy=af_heart,ash=am_adam, each name once", _pairs)
 
 SECTIONS: dict[str, tuple[Setting, ...]] = {
     "listening": (
@@ -263,8 +337,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
     ),
     "engines": (
         Setting("llm", "REALTIME_LLM", "--llm", _one_of(*get_args(LlmChoice)), "language model; auto: the endpoint if set, else local"),
-        Setting("stt", "REALTIME_STT", "--stt", _one_of(*get_args(SttChoice)), "speech to text; auto: local"),
-        Setting("tts", "REALTIME_TTS", "--tts", _one_of(*get_args(TtsChoice)), "voice; auto: local if it is installed"),
+        Setting("stt", "REALTIME_STT", "--stt", _one_of(*get_args(SttChoice)), "speech to text; auto: the endpoint if set, else local"),
+        Setting("tts", "REALTIME_TTS", "--tts", _one_of(*get_args(TtsChoice)), "voice; auto: the endpoint if set, else local if installed"),
         Setting("vad", "REALTIME_VAD", "--vad", _one_of(*get_args(VadChoice)), "voice activity detection; auto: silero"),
         Setting(
             "turn_model",
@@ -276,8 +350,20 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("whisper_model", "WHISPER_MODEL", "--whisper-model", WHISPER, "speech model: a name, a folder or a hub id"),
         Setting("cache_dir", "REALTIME_CACHE_DIR", "--cache-dir", FOLDER, "fetched models; default: realtime-daemon in the user's cache"),
     ),
+    "speech": (
+        Setting("stt_base_url", "REALTIME_STT_BASE_URL", "--stt-base-url", URL, "speech-to-text endpoint"),
+        Setting("stt_api_key", "REALTIME_STT_API_KEY", None, SECRET, "key of that endpoint"),
+        Setting("stt_model", "REALTIME_STT_MODEL", "--stt-model", MODEL, "model to ask it for"),
+        Setting("tts_base_url", "REALTIME_TTS_BASE_URL", "--tts-base-url", URL, "text-to-speech endpoint"),
+        Setting("tts_api_key", "REALTIME_TTS_API_KEY", None, SECRET, "key of that endpoint"),
+        Setting("tts_model", "REALTIME_TTS_MODEL", "--tts-model", MODEL, "model to ask it for"),
+        Setting("tts_sample_rate", "REALTIME_TTS_SAMPLE_RATE", "--tts-sample-rate", RATE, "its raw sound in Hz, where it does not tell"),
+        Setting("speech_seconds", "REALTIME_SPEECH_SECONDS", "--speech-seconds", _seconds(), "longest wait for a transcript, or for sound"),
+        Setting("voices", "REALTIME_VOICES", "--voices", VOICES, "the endpoint's or Piper's voice for a client's; * is any other"),
+        Setting("piper_voice", "REALTIME_PIPER_VOICE", "--piper-voice", PIPER, "Piper's voice: an .onnx file or a name"),
+    ),
     "media": (
-        Setting("sample_rate", "SAMPLE_RATE", "--sample-rate", _whole(MIN_RATE, MAX_RATE, " of Hz"), "pcm16 of /ws/realtime, in Hz"),
+        Setting("sample_rate", "SAMPLE_RATE", "--sample-rate", RATE, "pcm16 of /ws/realtime, in Hz"),
         Setting("enable_audio_processing", "ENABLE_AUDIO_PROCESSING", "--enable-audio-processing", SWITCH, "accept audio"),
         Setting("enable_image_processing", "ENABLE_IMAGE_PROCESSING", "--enable-image-processing", SWITCH, "accept images"),
         Setting("enable_video_processing", "ENABLE_VIDEO_PROCESSING", "--enable-video-processing", SWITCH, "accept video"),
@@ -304,6 +390,9 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
 
 SETTINGS = tuple(setting for section in SECTIONS.values() for setting in section)
 
+SECRETS = tuple(setting.name for setting in SETTINGS if setting.kind is SECRET)
+"""Never shown, never logged."""
+
 
 def add_flags(parser: argparse.ArgumentParser, settings: Container[Setting] = SETTINGS) -> None:
     """Give `parser` a flag for each of these settings that may have one. Values stay text: `load` judges them."""
@@ -327,9 +416,14 @@ def load(flags: Mapping[str, str | None]) -> Config:
     given = {setting.name: said for setting in SETTINGS if (said := _said(setting, flags)) is not None}
     values: dict[str, Any] = {setting.name: _read(setting, *given[setting.name]) for setting in SETTINGS if setting.name in given}
     config = Config(**values)
-    if config.llm == "endpoint" and config.endpoint is None:
-        source, value = given["llm"]
-        raise ConfigError(f"{source}={value}: needs OPENAI_BASE_URL (or --base-url), or OPENAI_API_KEY")
+    for name, address, url in (
+        ("llm", config.endpoint, ""),
+        ("stt", config.stt_address, "REALTIME_STT_BASE_URL (or --stt-base-url), or "),
+        ("tts", config.tts_address, "REALTIME_TTS_BASE_URL (or --tts-base-url), or "),
+    ):
+        if values.get(name) == "endpoint" and address is None:
+            source, value = given[name]
+            raise ConfigError(f"{source}={value}: needs {url}OPENAI_BASE_URL (or --base-url), or OPENAI_API_KEY")
     if config.native_audio != "none" and not config.asks_endpoint:
         source, value = given["native_audio"]
         raise ConfigError(f"{source}={value}: needs a chat endpoint for a language model, whose audio it would be")

@@ -16,10 +16,15 @@ import realtime.app as app_module
 from realtime.app import CUT_SHORT, App
 from realtime.config import Config
 from realtime.engines.chat import ChatLlm
+from realtime.engines.models import VOICE_FILE
+from realtime.engines.piper import Piper
+from realtime.engines.remote_stt import RemoteStt
+from realtime.engines.remote_tts import RemoteTts
 from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedTts, ScriptedVad
 from realtime.engines.silero import SileroVad
 from realtime.errors import ConfigError, EngineError
 from tests.rigs.listening import listening
+from tests.rigs.speech_models import model_folder
 
 SCRIPTED = Config(host="127.0.0.1", port=0, llm="scripted", stt="scripted", tts="scripted", vad="scripted")
 
@@ -53,6 +58,74 @@ def test_an_endpoint_is_used_when_one_is_set_and_its_key_is_never_shown(
     out = capsys.readouterr().out
     assert line in out
     assert "secret" not in out
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        (scripted(stt="auto", stt_base_url="http://ear/v1"), "transcripts   whisper-1: at http://ear/v1, without a key"),
+        (scripted(stt="endpoint", openai_api_key="sk-secret"), "transcripts   whisper-1: at https://api.openai.com/v1, with a key"),
+        (
+            scripted(stt="auto", stt_base_url="http://ear/v1", stt_api_key="sk-secret", stt_model="tiny"),
+            "transcripts   tiny: at http://ear/v1, with a key",
+        ),
+    ],
+)
+def test_transcripts_come_from_an_endpoint_when_one_is_named(config: Config, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert isinstance(App(config).engines().stt, RemoteStt)
+    out = capsys.readouterr().out
+    assert line in out
+    assert "secret" not in out
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        (scripted(tts="auto", tts_base_url="http://voice/v1"), "voice         gpt-4o-mini-tts: at http://voice/v1, without a key"),
+        (scripted(tts="endpoint", openai_base_url="http://h/v1"), "voice         gpt-4o-mini-tts: at http://h/v1, without a key"),
+        (
+            scripted(tts="auto", tts_base_url="http://voice/v1", tts_api_key="sk-secret", tts_model="kokoro"),
+            "voice         kokoro: at http://voice/v1, with a key",
+        ),
+    ],
+)
+def test_the_voice_comes_from_an_endpoint_when_one_is_named(config: Config, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    app = App(config)
+    engines = app.engines()
+    assert isinstance(engines.tts, RemoteTts)
+    assert app.service(engines).abilities.speech
+    out = capsys.readouterr().out
+    assert line in out
+    assert "secret" not in out
+
+
+def test_a_chat_endpoint_alone_is_not_sent_what_people_say() -> None:
+    with pytest.raises(EngineError, match="no-such-model"):  # the embedded ear's
+        App(scripted(stt="auto", openai_base_url="http://h/v1", whisper_model="no-such-model")).engines()
+
+
+def test_audio_that_is_switched_off_needs_no_endpoint() -> None:
+    app = App(scripted(stt="auto", stt_base_url="http://ear/v1", enable_audio_processing=False))
+    assert isinstance(app.engines().stt, ScriptedStt)
+
+
+@pytest.mark.timeout(600)  # The voice may have to be fetched.
+@pytest.mark.parametrize("by_path", [False, True])
+def test_piper_speaks_with_a_voice_of_the_catalogue_or_a_file(
+    by_path: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = model_folder("en_US-joe-medium")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (VOICE_FILE, f"{VOICE_FILE}.json"):
+        (tmp_path / name.replace("model", "joe")).symlink_to(folder / name)
+    config = scripted(tts="piper", cache_dir=folder.parent, **({"piper_voice": "~/joe.onnx"} if by_path else {}))
+    assert isinstance(App(config).engines().tts, Piper)
+    assert f"voice         {'joe' if by_path else 'en_US-joe-medium'}: embedded, as asked" in capsys.readouterr().out
+
+
+def test_a_voice_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"nobody\.onnx"):
+        App(scripted(tts="piper", piper_voice=str(tmp_path / "nobody.onnx"))).engines()
 
 
 def test_the_detector_is_silero_unless_a_script_is_asked_for() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from realtime import config as config_module
 from realtime.config import (
     MAX_MS,
     MAX_PORT,
@@ -15,6 +16,7 @@ from realtime.config import (
     OPENAI_URL,
     SECTIONS,
     SETTINGS,
+    Address,
     Config,
     Setting,
     add_flags,
@@ -95,6 +97,16 @@ GOOD = {
     "vad": ("silero", "silero"),
     "whisper_model": ("Systran/faster-whisper-small", "Systran/faster-whisper-small"),
     "cache_dir": ("/var/cache/models", Path("/var/cache/models")),
+    "stt_base_url": ("http://ear:8000/v1", "http://ear:8000/v1"),
+    "stt_api_key": (KEY, KEY),
+    "stt_model": ("Systran/faster-whisper-small", "Systran/faster-whisper-small"),
+    "tts_base_url": ("http://voice:8880/v1", "http://voice:8880/v1"),
+    "tts_api_key": (KEY, KEY),
+    "tts_model": ("kokoro", "kokoro"),
+    "tts_sample_rate": ("22050", 22_050),
+    "speech_seconds": ("12.5", 12.5),
+    "voices": ("alloy=af_heart, ash = am_adam,*=bm_fable,", {"alloy": "af_heart", "ash": "am_adam", "*": "bm_fable"}),
+    "piper_voice": ("~/voices/de_DE-thorsten-medium.onnx", "~/voices/de_DE-thorsten-medium.onnx"),
     "sample_rate": ("48000", 48_000),
     "enable_audio_processing": ("no", False),
     "enable_image_processing": ("OFF", False),
@@ -139,10 +151,18 @@ BAD = {
     "native_audio": "all",
     "llm": "gpt",
     "stt": "none",
-    "tts": "endpoint",
+    "tts": "loud",
     "vad": "none",
     "whisper_model": "",
     "cache_dir": "~nobody-of-this-name/models",
+    "stt_base_url": "ear:8000",
+    "stt_model": " ",
+    "tts_base_url": "http://voice/v1?x=1",
+    "tts_model": "",
+    "tts_sample_rate": "48001",
+    "speech_seconds": "0",
+    "voices": "alloy",
+    "piper_voice": "\t",
     "sample_rate": "7999",
     "enable_audio_processing": "maybe",
     "enable_image_processing": "2",
@@ -184,6 +204,11 @@ def test_a_base_url_is_refused_unless_paths_can_be_appended_to_it(url: str) -> N
     assert refusal({"openai_base_url": url}).startswith("--base-url=")
 
 
+@pytest.mark.parametrize("pairs", ["alloy", "alloy=", "=af_heart", "alloy=a,alloy=b", "alloy=a,ash", "alloy=a\n"])
+def test_voices_are_pairs_with_each_name_once(pairs: str) -> None:
+    assert refusal({"voices": pairs}).startswith("--voices=")
+
+
 def test_a_password_in_the_base_url_is_refused_and_not_repeated() -> None:
     assert refusal({"openai_base_url": "http://me:hunter2@example.org/v1"}).startswith("--base-url=***: must be")
 
@@ -203,18 +228,28 @@ def test_a_key_that_can_not_travel_in_a_header_is_refused_and_not_repeated(key: 
     assert refusal() == "OPENAI_API_KEY=***: must be printable ASCII without spaces"
 
 
-def test_the_key_is_not_taken_from_a_command_line() -> None:
-    assert load({"openai_api_key": KEY}).openai_api_key is None
+SECRETS = ("openai_api_key", "stt_api_key", "tts_api_key")
 
 
-def test_the_key_never_shows() -> None:
-    config = Config(openai_api_key=KEY)
-    assert KEY not in f"{config} {config!r} {config.__rich_repr__()}"
-    assert "openai_api_key='***'" in repr(config)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_key_is_not_taken_from_a_command_line(secret: str) -> None:
+    assert getattr(load({secret: KEY}), secret) is None
 
 
-def test_an_absent_key_shows_as_absent() -> None:
-    assert "openai_api_key=None" in repr(Config())
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_key_never_shows(secret: str) -> None:
+    config = Config(openai_base_url="http://h/v1", **{secret: KEY})  # type: ignore[arg-type]  # a field of its own
+    assert KEY not in f"{config} {config!r} {config.__rich_repr__()} {config.stt_address} {config.tts_address}"
+    assert f"{secret}='***'" in repr(config)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_an_absent_key_shows_as_absent(secret: str) -> None:
+    assert f"{secret}=None" in repr(Config())
+
+
+def test_the_secrets_are_those_that_are_said_to_be_some() -> None:
+    assert config_module.SECRETS == SECRETS
 
 
 def test_a_key_alone_means_the_usual_endpoint() -> None:
@@ -238,6 +273,80 @@ def test_the_endpoint_can_not_be_chosen_where_none_is_set(monkeypatch: pytest.Mo
 
 def test_the_endpoint_can_be_chosen_where_one_is_set() -> None:
     assert load({"llm": "endpoint", "openai_base_url": "http://localhost:1/v1"}).llm == "endpoint"
+
+
+# Where speech comes from
+
+EAR = "http://ear:8000/v1"
+CHAT = "http://chat:8000/v1"
+
+
+@pytest.mark.parametrize(
+    ("config", "address"),
+    [
+        (Config(), None),
+        (Config(stt_base_url=EAR), Address(EAR, None)),
+        (Config(stt_base_url=EAR, stt_api_key="k"), Address(EAR, "k")),
+        (Config(stt_api_key="k"), Address(OPENAI_URL, "k")),
+        (Config(openai_base_url=CHAT, openai_api_key=KEY), Address(CHAT, KEY)),
+        (Config(openai_base_url=CHAT), Address(CHAT, None)),
+        (Config(openai_api_key=KEY), Address(OPENAI_URL, KEY)),
+        (Config(openai_api_key=KEY, stt_api_key="k"), Address(OPENAI_URL, "k")),
+    ],
+)
+def test_what_is_not_said_of_speech_is_what_is_said_of_chat(config: Config, address: Address | None) -> None:
+    assert config.stt_address == address
+    turned = Config(
+        openai_base_url=config.openai_base_url,
+        openai_api_key=config.openai_api_key,
+        tts_base_url=config.stt_base_url,
+        tts_api_key=config.stt_api_key,
+    )
+    assert turned.tts_address == address
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        (CHAT, KEY),
+        ("http://chat:8000/audio/v1", KEY),
+        ("http://CHAT:8000/v1", KEY),
+        (EAR, None),
+        ("http://chat/v1", None),
+        ("https://chat:8000/v1", None),
+    ],
+)
+def test_the_key_of_the_chat_endpoint_is_sent_to_no_other_host(url: str, key: str | None) -> None:
+    assert Config(openai_base_url=CHAT, openai_api_key=KEY, stt_base_url=url).stt_address == Address(url, key)
+
+
+def test_a_port_that_goes_without_saying_is_the_same_port() -> None:
+    config = Config(openai_api_key=KEY, tts_base_url="https://api.openai.com:443/v1")
+    assert config.tts_address == Address("https://api.openai.com:443/v1", KEY)
+
+
+@pytest.mark.parametrize(
+    ("config", "stt", "tts"),
+    [
+        (Config(), "local", "auto"),
+        (Config(openai_base_url=CHAT, openai_api_key=KEY, stt_api_key=KEY, tts_api_key=KEY), "local", "auto"),
+        (Config(stt_base_url=EAR), "endpoint", "auto"),
+        (Config(tts_base_url=EAR), "local", "endpoint"),
+        (Config(stt_base_url=EAR, tts_base_url=EAR, stt="local", tts="piper"), "local", "piper"),
+    ],
+)
+def test_only_an_address_for_speech_is_sent_what_people_say(config: Config, stt: str, tts: str) -> None:
+    assert (config.stt_engine, config.tts_engine) == (stt, tts)
+
+
+@pytest.mark.parametrize("name", ["stt", "tts"])
+def test_a_speech_endpoint_can_be_chosen_where_one_is_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    upper = name.upper()
+    needs = f"needs REALTIME_{upper}_BASE_URL (or --{name}-base-url), or OPENAI_BASE_URL (or --base-url), or OPENAI_API_KEY"
+    assert refusal({name: "endpoint"}) == f"--{name}=endpoint: {needs}"
+    assert getattr(load({name: "endpoint", f"{name}_base_url": EAR}), name) == "endpoint"
+    monkeypatch.setenv("OPENAI_BASE_URL", CHAT)
+    assert getattr(load({name: "endpoint"}), f"{name}_address") == Address(CHAT, None)
 
 
 def test_models_are_kept_in_the_cache_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -270,7 +379,8 @@ def test_every_field_has_one_row_in_the_table() -> None:
 
 def test_no_two_rows_share_a_variable_or_a_flag() -> None:
     assert len({setting.env for setting in SETTINGS}) == len(SETTINGS)
-    assert len({setting.flag for setting in SETTINGS}) == len(SETTINGS)
+    flags = [setting.flag for setting in SETTINGS if setting.flag]
+    assert len(set(flags)) == len(flags)
 
 
 def test_every_flag_is_helped_with_its_variable_and_its_default() -> None:
@@ -282,7 +392,7 @@ def test_every_flag_is_helped_with_its_variable_and_its_default() -> None:
     assert "for running responses at shutdown [REALTIME_GRACE_SECONDS, 10]" in text
     assert "[OPENAI_BASE_URL]" in text
     assert "[REALTIME_CACHE_DIR]" in text
-    assert "OPENAI_API_KEY" not in text
+    assert "API_KEY" not in text
     assert all(title in text for title in SECTIONS)
 
 

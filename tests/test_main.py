@@ -167,6 +167,11 @@ def test_fetch_says_where_each_named_model_is(cache: Path, capfd: pytest.Capture
         (["--stt", "scripted"], ["smollm2-135m-instruct"]),
         (["--enable-audio-processing", "no"], ["smollm2-135m-instruct"]),
         (["--stt", "scripted", "--llm", "scripted"], []),
+        (["--stt-base-url", "http://localhost:1/v1"], ["smollm2-135m-instruct"]),
+        (["--stt-base-url", "http://localhost:1/v1", "--stt", "local"], ["base", "smollm2-135m-instruct"]),
+        (["--llm", "scripted", "--tts", "piper"], ["base", "en_US-joe-medium"]),
+        (["--llm", "scripted", "--tts", "piper", "--piper-voice", "/voices/de.onnx"], ["base"]),
+        (["--llm", "scripted", "--piper-voice", "en_US-joe-medium"], ["base"]),
     ],
 )
 def test_fetch_without_names_takes_what_serve_would_load(

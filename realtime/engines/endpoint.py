@@ -1,12 +1,14 @@
 """HTTP to a model's endpoint: one pool of connections, deadlines, retries.
 
-Owns sockets and clocks, and is the one place where aiohttp's exceptions become `EngineError`. Refuses to know what is asked and answered.
+Owns sockets and clocks, and is the one place where aiohttp's exceptions become `EngineError`. Refuses to know what is asked and answered:
+bodies are bytes of a type, both ways.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import math
 import random
 import weakref
@@ -44,6 +46,17 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     """From one token to the next."""
 
 
+class Kinds(Struct, frozen=True):
+    """Media types of what is posted and of what is hoped for, as the headers have them."""
+
+    sent: str = "application/json"
+    accepted: str = "text/event-stream, application/json"
+
+
+CHAT = Kinds()
+"""JSON goes, a stream of events comes."""
+
+
 class Endpoint:
     """Where models answer. One for the process; the pool is made on the loop that asks first."""
 
@@ -68,15 +81,18 @@ class Endpoint:
         self._replies: weakref.WeakSet[Reply] = weakref.WeakSet()
         # Those that may still hold a connection, for `close`.
 
-    async def post(self, path: str, body: bytes, *, deadline: float) -> Reply:
-        """Return the reply once its status is in, before its body. `deadline` is on the loop's clock. Raises `EngineError`."""
+    async def post(self, path: str, body: bytes, *, deadline: float, kinds: Kinds = CHAT, retry: bool = True) -> Reply:
+        """Return the reply once its status is in, before its body. `deadline` is on the loop's clock. Raises `EngineError`.
+
+        `retry=False` is for what nobody wants any more by the time of a second attempt.
+        """
         failures = 0
         while True:
             try:
-                return await self._attempt(path, body, deadline)
+                return await self._attempt(path, body, kinds, deadline)
             except (Refused, Unreachable) as error:
                 failures += 1
-                delay = delay_before_retry(error, failures, dice=self._dice, now=datetime.now(UTC))
+                delay = delay_before_retry(error, failures, dice=self._dice, now=datetime.now(UTC)) if retry else None
                 if delay is None or asyncio.get_running_loop().time() + delay >= deadline:
                     raise
             await self._pause(delay)
@@ -89,10 +105,12 @@ class Endpoint:
         if pool is not None:
             await pool.close()
 
-    async def _attempt(self, path: str, body: bytes, deadline: float) -> Reply:
+    async def _attempt(self, path: str, body: bytes, kinds: Kinds, deadline: float) -> Reply:
+        headers = {"Content-Type": kinds.sent, "Accept": kinds.accepted}
         try:
             async with asyncio.timeout_at(deadline):
-                response = await self._session().post(self._base_url + path, data=body)
+                # A file, which aiohttp sends bit by bit: bytes it would hand to the socket in one go, however many.
+                response = await self._session().post(self._base_url + path, data=io.BytesIO(body), headers=headers)
                 if response.status >= 400:
                     raise await self._refusal(response)
         except self._aiohttp.ServerTimeoutError as error:
@@ -119,7 +137,7 @@ class Endpoint:
     def _session(self) -> aiohttp.ClientSession:
         if self._pool is None:
             # identity: a proxy that compresses a stream holds its tokens back.
-            headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"}
+            headers = {"Accept-Encoding": "identity"}
             if self.secret:
                 headers["Authorization"] = f"Bearer {self.secret}"
             self._pool = self._aiohttp.ClientSession(
@@ -144,6 +162,15 @@ class Reply:
         self._linger: asyncio.TimerHandle | None = None
         # Set once the reply was left: how long its end is waited for.
 
+    @property
+    def type(self) -> str:
+        """Media type of the body, in lower case and without parameters; `application/octet-stream` where the endpoint gave none."""
+        return self._response.content_type.lower()
+
+    def header(self, name: str) -> str:
+        """What a header says, empty where there is none."""
+        return self._response.headers.get(name, "")
+
     async def read(self, deadline: float) -> bytes:
         """Return the bytes that are there, else the next that come; none at the end. Raises `EngineError`."""
         self._watch(deadline)
@@ -155,6 +182,15 @@ class Reply:
             raise EngineError("stream_interrupted", "The connection to the endpoint broke.") from error
         finally:
             self._deadline = math.inf
+
+    async def read_whole(self, limit: int, deadline: float) -> bytes:
+        """Return all that is left of the body. Raises `EngineError`, also for a body of more than `limit` bytes."""
+        body = bytearray()
+        while chunk := await self.read(deadline):
+            body += chunk
+            if len(body) > limit:
+                raise EngineError("server_error", f"The endpoint sent an answer of more than {limit} bytes.")
+        return bytes(body)
 
     def leave(self) -> None:
         """Expect nothing more but the end, which frees the connection for the next request when it comes."""

@@ -1,7 +1,8 @@
 """The embedded voice: hibari, English, 24 kHz, from the model inside its wheel.
 
 Owns the threads that speak and the size of what one call speaks. hibari would download any other voice on first use; here it is only
-ever given the file that it carries, so a voice of another name is the same voice, and nothing reaches for the network.
+ever given the file that it carries, so nothing reaches for the network. What OpenAI's names stand for is that one voice, higher or lower:
+it is made slower or faster than was asked for, and played back at the pace that was, as a tape is (`voices.HIBARI`).
 
 The network makes a whole sentence in one run, so its first sample is there when its last one is: 10 ms for a word, 19 ms for a sentence
 of 2 s, 45 ms for one of 6 s (one thread, x86-64). Cutting the sound afterwards costs nothing and lets an interruption take effect.
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from realtime.engines.speakable import pieces, speakable
+from realtime.engines.voices import HIBARI
 from realtime.engines.workers import Workers
 from realtime.errors import EngineError
 from realtime.media.pcm import to_int16
+from realtime.media.resample import resample
 from realtime.ports import Int16
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ MAX_WAITING = 64
 """Pieces that may wait for a worker: at some 50 ms each they are spoken within a few seconds, the longest that a listener waits."""
 
 MIN_SPEED, MAX_SPEED = 0.25, 1.5
-"""What the protocol allows (PROTOCOL 2.1, `audio.output.speed`); hibari stretches evenly over all of it."""
+"""What the protocol allows (PROTOCOL 2.1, `audio.output.speed`); hibari stretches evenly over all of it, and some way past both ends."""
 
 SEED = 0
 """Of the noise in hibari's consonants: the same text always sounds the same, to the sample."""
@@ -78,20 +81,20 @@ class LocalVoice:
 
     async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[Int16]:
         """Yield the sound in pieces of 100 ms. Text without a word that the voice can say yields nothing."""
-        pace = min(max(speed, MIN_SPEED), MAX_SPEED)
+        pace, pitch = min(max(speed, MIN_SPEED), MAX_SPEED), HIBARI.get(voice, 1.0)
         for piece in pieces(speakable(text), MAX_PIECE):
-            sound = await self._workers.run(partial(self._sound, piece, pace))
+            sound = await self._workers.run(partial(self._sound, piece, pace, pitch))
             for start in range(0, len(sound), CHUNK):
                 yield sound[start : start + CHUNK]
 
     async def close(self) -> None:
         await self._workers.close()
 
-    def _sound(self, text: str, speed: float, abandoned: Event) -> Int16:
+    def _sound(self, text: str, pace: float, pitch: float, abandoned: Event) -> Int16:
         sentences = []
         try:
-            for sentence in self._voice.stream(text, speed=speed, seed=SEED):
-                sentences.append(to_int16(sentence))
+            for sentence in self._voice.stream(text, speed=pace / pitch, seed=SEED):
+                sentences.append(to_int16(resample(sentence, round(SAMPLE_RATE * pitch), SAMPLE_RATE)))
                 if abandoned.is_set():
                     break
         except Exception as error:

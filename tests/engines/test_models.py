@@ -13,7 +13,7 @@ import pytest
 
 from realtime.engines import models
 from realtime.engines.downloads import File
-from realtime.engines.models import CATALOGUE, HUB_NAMES, Model, fetch, locate, remove
+from realtime.engines.models import CATALOGUE, HUB_NAMES, VOICE_FILE, VOICES, Model, fetch, locate, remove
 from realtime.errors import EngineError
 from tests.rigs.hub_server import serve_hub
 from tests.rigs.wheels import make_wheel, only_wheels_of
@@ -59,12 +59,26 @@ def test_the_catalogue_says_everything_that_a_person_wants_to_know() -> None:
         ("base", "stt", "MIT"),
         ("tiny.en", "stt", "MIT"),
         ("smollm2-135m-instruct", "llm", "Apache-2.0"),
+        ("en_US-joe-medium", "tts", "CC0-1.0"),
     ]
     assert all(model.size > 0 and model.download > 0 and model.source for model in CATALOGUE.values())
 
 
 def test_the_size_of_a_model_is_that_of_its_files() -> None:
     assert all(model.size == sum(file.size for file in model.files) for model in CATALOGUE.values() if model.convert is None)
+
+
+def test_every_voice_has_the_files_that_piper_looks_for() -> None:
+    files = [[file.name for file in CATALOGUE[name].files] for name in VOICES]
+    assert files == [[VOICE_FILE, f"{VOICE_FILE}.json"]] * len(VOICES)
+    assert VOICES
+
+
+def test_a_folder_with_a_voice_is_ready(cache: Path) -> None:
+    (cache / VOICES[0]).mkdir(parents=True)
+    assert locate(VOICES[0], cache) is None
+    (cache / VOICES[0] / VOICE_FILE).touch()
+    assert locate(VOICES[0], cache) == cache / VOICES[0]
 
 
 def test_a_source_names_the_hub_and_the_wheels() -> None:

@@ -53,13 +53,25 @@ def test_the_endpoints_own_code_and_message_are_passed_on() -> None:
         b'{"object":"error","message":"Bad.","type":"BadRequestError","code":400}',
         b'[{"error":{"message":"Bad.","status":"INVALID_ARGUMENT","code":400}}]',
         b'{"detail":"Bad."}',
+        b'{"detail":{"error":{"message":"Bad.","type":"invalid_request_error"}}}',
         b'"Bad."',
     ],
-    ids=["OpenAI", "llama.cpp", "LiteLLM", "empty code", "bare text", "vLLM", "Gemini", "FastAPI", "JSON text"],
+    ids=["OpenAI", "llama.cpp", "LiteLLM", "empty code", "bare text", "vLLM", "Gemini", "FastAPI", "faster-whisper-server", "JSON text"],
 )
 def test_every_shape_of_an_error_is_read(body: bytes) -> None:
     error = refused(400, body, secret=KEY)
     assert (error.code, error.message) == ("invalid_request_error", "Bad.")
+
+
+def test_a_plain_error_beside_a_message_is_its_code() -> None:
+    # Kokoro-FastAPI's.
+    body = b'{"detail":{"error":"validation_error","message":"Voice alloy not found.","type":"invalid_request_error"}}'
+    error = refused(400, body, secret=KEY)
+    assert (error.code, error.message) == ("validation_error", "Voice alloy not found.")
+
+
+def test_a_detail_of_a_detail_is_not_looked_for() -> None:
+    assert refused(400, b'{"detail":{"detail":{"message":"Bad."}}}', secret=KEY).message == "The endpoint answered 400 Bad Request."
 
 
 def test_a_list_of_what_is_wrong_is_shown_as_it_is() -> None:

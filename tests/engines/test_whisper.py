@@ -14,7 +14,7 @@ from realtime.engines import whisper
 from realtime.engines.whisper import MAX_WAITING, MIN_PEAK, MIN_SECONDS, WINDOW_SECONDS, WhisperStt
 from realtime.errors import EngineError
 from tests.rigs.recordings import RATE, Recording, spread, word_error_rate
-from tests.rigs.speech_models import whisper_folder
+from tests.rigs.speech_models import model_folder
 
 # The first test may have to fetch a model; no test computes for more than half a minute.
 pytestmark = pytest.mark.timeout(600)
@@ -28,14 +28,14 @@ MAX_WER = 0.06
 
 @pytest.fixture(scope="module")
 def tiny() -> Iterator[WhisperStt]:
-    stt = WhisperStt.load(whisper_folder("tiny.en"), "tiny.en")
+    stt = WhisperStt.load(model_folder("tiny.en"), "tiny.en")
     yield stt
     asyncio.run(stt.close())
 
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[WhisperStt]:
-    stt = WhisperStt.load(whisper_folder("base"), "base")
+    stt = WhisperStt.load(model_folder("base"), "base")
     yield stt
     asyncio.run(stt.close())
 
@@ -130,7 +130,7 @@ async def test_what_the_library_raises_is_an_engine_error(tiny: WhisperStt) -> N
 
 
 async def test_utterances_beyond_the_queue_are_refused_and_cancelling_the_rest_leaves_nothing() -> None:
-    stt = WhisperStt.load(whisper_folder("tiny.en"), "tiny.en", workers=1)
+    stt = WhisperStt.load(model_folder("tiny.en"), "tiny.en", workers=1)
     audio = spread(1)[0].audio
     tasks = [asyncio.create_task(hear(stt, audio)) for _ in range(1 + MAX_WAITING)]
     refused = asyncio.create_task(hear(stt, audio))

@@ -1,4 +1,4 @@
-"""A chat-completions endpoint on the loopback that answers as it is told, for tests and for the bench.
+"""A chat-completions endpoint on the loopback that answers as it is told, for tests and for the bench. `speech_endpoint` builds on it.
 
 A reply is a status, headers and steps. A step is
     str             one token, as a chunk of the stream
@@ -60,7 +60,7 @@ class Request:
     """One request as it arrived."""
 
     body: Any
-    """Decoded JSON."""
+    """Decoded."""
     headers: Mapping[str, str]
     """Names in any case."""
     connection: int
@@ -127,6 +127,8 @@ def hang_up() -> Reply:
 class ChatEndpoint:
     """The stub. `requests` are those that arrived, `disconnects` counts the clients that left before their reply was whole."""
 
+    paths: tuple[str, ...] = ("/v1/chat/completions",)
+
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.disconnects = 0
@@ -140,14 +142,15 @@ class ChatEndpoint:
         """Add replies, each for one request; after the last one the default sentence is told again and again."""
         self._replies.extend(replies)
 
-    async def wait_for(self, condition: Callable[[ChatEndpoint], bool]) -> None:
+    async def wait_for(self, condition: Callable[[Self], bool]) -> None:
         """Wait until this holds; looked at whenever a request arrives or a client leaves."""
         async with self._changed:
             await self._changed.wait_for(lambda: condition(self))
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=1 << 26)
-        app.router.add_post("/v1/chat/completions", self._complete)
+        for path in self.paths:
+            app.router.add_post(path, self._answer)
         # Cancelling the handler is how aiohttp tells it at once that the client is gone.
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -165,9 +168,16 @@ class ChatEndpoint:
         self._closing.set()
         await self._runner.cleanup()
 
-    async def _complete(self, request: web.Request) -> web.StreamResponse:
-        body = msgspec.json.decode(await request.read())
-        reply = self._replies.popleft() if self._replies else answer(*DEFAULT_TOKENS)
+    async def _decoded(self, request: web.Request) -> Any:
+        return msgspec.json.decode(await request.read())
+
+    def _otherwise(self, request: web.Request) -> Reply:
+        """What is answered when the script is at its end."""
+        return answer(*DEFAULT_TOKENS)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        body = await self._decoded(request)
+        reply = self._replies.popleft() if self._replies else self._otherwise(request)
         async with self._changed:
             self.requests.append(Request(body, request.headers, id(request.transport)))
             self._changed.notify_all()

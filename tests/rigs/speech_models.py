@@ -1,4 +1,4 @@
-"""Models that listen, for tests, from the cache of the models that the daemon itself fetches.
+"""Models that listen and voices that speak, for tests, from the cache of the models that the daemon itself fetches.
 
 The cache is `$REALTIME_CACHE_DIR`, else the daemon's own. Where a model is neither there nor to be had, the test that asked is skipped
 and says why.
@@ -33,10 +33,6 @@ def model_folder(name: str) -> Path:
     if isinstance(found, str):
         pytest.skip(found)
     return found
-
-
-def whisper_folder(name: str) -> Path:
-    return model_folder(name)
 
 
 def turn_model() -> Path:
