@@ -23,7 +23,7 @@ from realtime.session.sound import Sound
 from realtime.session.usage import usage
 from realtime.wire import server
 from realtime.wire.items import FunctionCall, Item, Message, OutputAudio, OutputText
-from realtime.wire.settings import AudioFormat, FunctionTool, MaxTokens, Modality, ToolChoice
+from realtime.wire.settings import AudioFormat, FunctionTool, MaxTokens, Modality, ToolChoice, Truncation
 
 PART = 0
 """Index of the one content part of a message."""
@@ -43,6 +43,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     tools: tuple[FunctionTool, ...] = ()
     tool_choice: ToolChoice = "auto"
     parallel_tool_calls: bool | UnsetType = UNSET
+    truncation: Truncation = "auto"
     metadata: dict[str, str] | None = None
     answers: str | None = None
     """The id of the `response.create`."""
@@ -122,6 +123,16 @@ class Response:
         """Is it the conversation's own?"""
         return self._conversation is not None
 
+    @property
+    def request(self) -> LlmRequest | None:
+        """What the model was asked, while it answers."""
+        return self._state.request if isinstance(self._state, Generating) else None
+
+    @property
+    def begun(self) -> bool:
+        """Has anything of the answer come?"""
+        return isinstance(self._state, Generating) and bool(self._state.opened)
+
     def writes(self, item_id: str) -> bool:
         """Is that item being written?"""
         run = self._state
@@ -144,7 +155,7 @@ class Response:
         return isinstance(self._state, Waiting) and item_id in self._state.item_ids
 
     def generate(self, items: tuple[Item, ...]) -> None:
-        """Ask the model, with this as the conversation so far."""
+        """Ask the model, with this as the conversation so far. It may be asked anew while nothing of its answer has come."""
         terms = self.terms
         request = LlmRequest(
             instructions=terms.instructions,

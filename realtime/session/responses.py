@@ -9,9 +9,10 @@ from typing import assert_never
 
 from msgspec import UNSET
 
-from realtime.errors import ClientError
+from realtime.errors import CONTEXT_LENGTH_EXCEEDED, ClientError
 from realtime.session.abilities import Abilities
 from realtime.session.admission import admit
+from realtime.session.context import Context
 from realtime.session.conversation import Conversation, Entry, snapshot
 from realtime.session.effects import Effects
 from realtime.session.ids import Ids
@@ -33,6 +34,11 @@ from realtime.wire import client, server
 from realtime.wire.items import InputAudio, Item, ItemReference, Message
 from realtime.wire.settings import Settings
 
+TOO_LONG = server.ErrorInfo(
+    code=CONTEXT_LENGTH_EXCEEDED,
+    message="The conversation is longer than the model takes, and truncation is disabled: delete items, or let it be truncated.",
+)
+
 
 class Responses:
     """Creates responses, gives them their context, and lets go of them when they have ended."""
@@ -46,6 +52,9 @@ class Responses:
         self._running: dict[str, Response] = {}
         self._asides: dict[str, tuple[Item, ...]] = {}
         """What a response was given instead of the conversation, by response id."""
+        self._context = Context(abilities.context_tokens)
+        self._final: set[str] = set()
+        """Ids of the responses whose prompt can't be shortened: it has been once, or the client chose it."""
         self.spoken = False
         """The model's voice has been heard: it can't change any more."""
 
@@ -97,13 +106,36 @@ class Responses:
         return entry
 
     def _ask(self, response: Response) -> None:
-        aside = self._asides.pop(response.id, None)
-        items = self._conversation.items() if aside is None else tuple(snapshot(item) for item in aside)
-        if items and _said_nothing(items[-1]):
+        items = self._told(response)
+        if items is None:
+            response.fail(TOO_LONG)
+        elif items and _said_nothing(items[-1]):
             response.end_silent()
-            self._settle(response)
         else:
             response.generate(items)
+        self._settle(response)
+
+    def _told(self, response: Response) -> tuple[Item, ...] | None:
+        """What the model is told; None where that is too much."""
+        aside = self._asides.pop(response.id, None)
+        if aside is None:
+            return self._context.tell(self._conversation.items(), response.terms)
+        self._final.add(response.id)
+        return tuple(snapshot(item) for item in aside)
+
+    def _ask_again(self, response: Response, error: server.ErrorInfo) -> bool:
+        """Ask once more, with less, where the model found the prompt too long; False where that can't be."""
+        request, terms = response.request, response.terms
+        if error.code != CONTEXT_LENGTH_EXCEEDED or terms.truncation == "disabled" or request is None:
+            return False
+        if response.begun or response.id in self._final:
+            return False
+        self._final.add(response.id)
+        items = self._context.shorten(request.items, terms)
+        if items is None:
+            return False
+        response.generate(items)
+        return True
 
     # What happens to them
 
@@ -144,9 +176,12 @@ class Responses:
             case ClauseSpoken(clause=clause):
                 response.end_clause(clause)
             case GenerationFinished(reason=reason, usage=usage, extras=extras):
+                if usage is not None and response.request is not None:
+                    self._context.learn(response.request, usage)
                 response.end_text(reason, usage, extras)
             case ResponseBroke(error=error):
-                response.fail(error)
+                if not self._ask_again(response, error):
+                    response.fail(error)
             case _:
                 assert_never(outcome)
         self._settle(response)
@@ -175,6 +210,7 @@ class Responses:
             response.fail(error)
         self._running.clear()
         self._asides.clear()
+        self._final.clear()
 
     def _finish(self, response: Response, reason: CancelReason) -> None:
         response.cancel(reason)
@@ -185,6 +221,7 @@ class Responses:
         if response.ended:
             self._running.pop(response.id, None)
             self._asides.pop(response.id, None)
+            self._final.discard(response.id)
 
 
 def _said_nothing(item: Item) -> bool:

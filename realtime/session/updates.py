@@ -55,6 +55,7 @@ def terms(settings: Settings, params: ResponseParams, abilities: Abilities, answ
         tools=_given(params.tools, settings.tools),
         tool_choice=_given(params.tool_choice, settings.tool_choice),
         parallel_tool_calls=_given(params.parallel_tool_calls, settings.parallel_tool_calls),
+        truncation=settings.truncation,
         metadata=params.metadata,
         answers=answers,
     )

@@ -13,8 +13,8 @@ CHARACTERS_PER_TOKEN = 4
 def usage(request: LlmRequest | None, text: str, counted: TokenUsage | None) -> Usage:
     """As the model counted; else an estimate. No request, no cost."""
     if counted is None:
-        asked = 0 if request is None else _tokens(request.instructions) + sum(map(_item_tokens, request.items))
-        counted = TokenUsage(asked, _tokens(text))
+        asked = 0 if request is None else text_tokens(request.instructions) + sum(map(item_tokens, request.items))
+        counted = TokenUsage(asked, text_tokens(text))
     return Usage(
         total_tokens=counted.input_tokens + counted.output_tokens,
         input_tokens=counted.input_tokens,
@@ -28,21 +28,23 @@ def usage(request: LlmRequest | None, text: str, counted: TokenUsage | None) -> 
     )
 
 
-def _tokens(text: str) -> int:
+def text_tokens(text: str | bytes) -> int:
+    """An estimate."""
     return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
-def _item_tokens(item: object) -> int:
+def item_tokens(item: object) -> int:
+    """An estimate of the words of an item or a part; pictures have none."""
     match item:
         case Message(content=content):
-            return sum(map(_item_tokens, content))
+            return sum(map(item_tokens, content))
         case InputText(text=text) | OutputText(text=text):
-            return _tokens(text)
+            return text_tokens(text)
         case InputAudio(transcript=transcript) | OutputAudio(transcript=transcript):
-            return _tokens(transcript or "")
+            return text_tokens(transcript or "")
         case FunctionCall(arguments=arguments):
-            return _tokens(arguments)
+            return text_tokens(arguments)
         case FunctionCallOutput(output=output):
-            return _tokens(output)
+            return text_tokens(output)
         case _:
             return 0
