@@ -17,6 +17,7 @@ from realtime.engines.prompt import ChatMessage, messages
 from realtime.engines.refusals import failed
 from realtime.errors import EngineError
 from realtime.ports import ArgumentsDelta, CallBegan, Finished, LlmRequest, TokenUsage
+from realtime.wire.items import MAX_EXTRA
 from realtime.wire.settings import FunctionChoice, FunctionTool, ToolChoice
 
 _DONE = b"[DONE]"
@@ -171,6 +172,8 @@ class Calls:
             yield CallBegan(place, function.name or "", piece.id or "")
         if piece.extra_content:
             self.extras[place] = piece.extra_content
+            if len(msgspec.json.encode(self.extras)) > MAX_EXTRA:
+                raise EngineError("server_error", f"The endpoint sent more than {MAX_EXTRA} bytes of JSON beside its calls.")
         if text := _json_text(function.arguments):
             yield ArgumentsDelta(place, text)
 

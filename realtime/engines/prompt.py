@@ -151,7 +151,13 @@ def _said(message: Message) -> ChatMessage:
 def _shown(parts: list[Part]) -> str | list[TextPart | ImagePart]:
     if not any(isinstance(part, InputImage) for part in parts):
         return _words(parts)
-    return [ImagePart(ImageUrl(part.image_url, part.detail)) if isinstance(part, InputImage) else TextPart(_word(part)) for part in parts]
+    return [_picture(part) if isinstance(part, InputImage) else TextPart(_word(part)) for part in parts]
+
+
+def _picture(part: InputImage) -> ImagePart:
+    if part.image_url is UNSET:
+        raise AssertionError("a picture reached a model without its data: only clients are shown it so")
+    return ImagePart(ImageUrl(part.image_url, part.detail))
 
 
 def _words(parts: list[Part]) -> str:

@@ -26,10 +26,10 @@ from realtime.wire.settings import RetentionRatio
 
 RETENTION = 0.8
 """Share of its room that a conversation keeps when `auto` cuts it: the example of upstream's schema, which gives no default. A fifth is
-several turns, during which nothing is cut and the endpoint's cache of prompts hits."""
+several turns, in which nothing is cut and the endpoint's cache of prompts hits."""
 
 REFUSED_RETENTION = 0.5
-"""Share of a conversation that is kept when the endpoint refused it: by how much it was too long is not known, and there is one more try."""
+"""Share of a conversation that is kept when the endpoint refused it: how much too long it was is not known, and there is one try more."""
 
 ANSWER_SHARE = 1 / 8
 """Of the model's context, what is left free for an answer without a limit of its own: as upstream, 4,096 of 32,768 tokens."""

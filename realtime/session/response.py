@@ -22,11 +22,14 @@ from realtime.session.ids import Ids
 from realtime.session.sound import Sound
 from realtime.session.usage import usage
 from realtime.wire import server
-from realtime.wire.items import FunctionCall, Item, Message, OutputAudio, OutputText
+from realtime.wire.items import MAX_TEXT, FunctionCall, Item, Message, OutputAudio, OutputText
 from realtime.wire.settings import AudioFormat, FunctionTool, MaxTokens, Modality, ToolChoice, Truncation
 
 PART = 0
 """Index of the one content part of a message."""
+
+MAX_ANSWER = MAX_TEXT
+"""Characters of one answer, its calls included: `response.done` carries all of it in one frame. Upstream ends after 4,096 tokens."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -75,6 +78,8 @@ class Generating(Struct, kw_only=True):
     """The output items so far; the message by its id."""
     text: list[str]
     """What it has said so far."""
+    left: int = MAX_ANSWER
+    """Characters that it may still say."""
     message: str | None = None
     """Id of the message, once there is text."""
     message_index: int = 0
@@ -171,6 +176,13 @@ class Response:
         )
         self._effects.add(Generate(self.id, request))
 
+    def grant(self, characters: int) -> int:
+        """How many of so many characters more the answer may have."""
+        run = self._running()
+        granted = min(characters, run.left)
+        run.left -= granted
+        return granted
+
     def add_text(self, text: str) -> None:
         run = self._running()
         message = run.message or self._open(run)
@@ -243,6 +255,11 @@ class Response:
 
     def cancel(self, reason: CancelReason) -> None:
         self._end("cancelled", server.StatusDetails(type="cancelled", reason=reason))
+
+    def stop(self) -> None:
+        """The answer has all that one may have, and the model goes on."""
+        self._effects.add(Abandon(self.id))
+        self._end("incomplete", server.StatusDetails(type="incomplete", reason="max_output_tokens"))
 
     def end_silent(self) -> None:
         """There was nothing to answer."""

@@ -5,6 +5,7 @@ create --(words pending)--> waits --(heard)--> asks --(outcomes)--> settled
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from msgspec import UNSET
@@ -33,6 +34,16 @@ from realtime.session.updates import terms
 from realtime.wire import client, server
 from realtime.wire.items import InputAudio, Item, ItemReference, Message
 from realtime.wire.settings import Settings
+
+MAX_TEXT_DELTA = 10_000
+"""Characters of one delta: more than a model says at once, so that only who sends an answer in one piece is cut; and what cuts clauses
+works in proportion to the square of it."""
+
+MAX_SOUND_DELTA = 1024 * 1024
+"""Bytes of sound in one delta, whole samples: 22 seconds of PCM at 24 kHz, and a sixth of what a frame takes in base64."""
+
+CALL_SIZE = 100
+"""Characters that a call of a tool is taken to have beside its name and its arguments: its keys, ids and brackets."""
 
 TOO_LONG = server.ErrorInfo(
     code=CONTEXT_LENGTH_EXCEEDED,
@@ -161,18 +172,20 @@ class Responses:
     def _progress(self, response: Response, outcome: ResponseOutcome) -> None:
         match outcome:
             case TextGenerated(text=text):
-                response.add_text(text)
-                return
+                self._write(response, text, response.add_text)
             case ClauseSounded(clause=clause, audio=audio):
                 self.spoken = True
-                response.add_sound(clause, audio)
+                for start in range(0, len(audio), MAX_SOUND_DELTA):
+                    response.add_sound(clause, audio[start : start + MAX_SOUND_DELTA])
                 return
             case CallGenerated(index=index, name=name, call_id=call_id):
-                response.begin_call(index, name, call_id)
-                return
+                size = len(name) + len(call_id) + CALL_SIZE
+                if response.grant(size) == size:
+                    response.begin_call(index, name, call_id)
+                else:
+                    response.stop()
             case ArgumentsGenerated(index=index, text=text):
-                response.add_arguments(index, text)
-                return
+                self._write(response, text, lambda piece: response.add_arguments(index, piece))
             case ClauseSpoken(clause=clause):
                 response.end_clause(clause)
             case GenerationFinished(reason=reason, usage=usage, extras=extras):
@@ -185,6 +198,14 @@ class Responses:
             case _:
                 assert_never(outcome)
         self._settle(response)
+
+    def _write(self, response: Response, text: str, add: Callable[[str], None]) -> None:
+        """Add what the model wrote, in pieces of a bearable length, as long as there is room for it in one answer."""
+        granted = response.grant(len(text))
+        for start in range(0, granted, MAX_TEXT_DELTA):
+            add(text[start : min(start + MAX_TEXT_DELTA, granted)])
+        if granted < len(text):
+            response.stop()
 
     # Ending
 

@@ -8,7 +8,7 @@ from realtime.session.conversation import Conversation, Entry
 from realtime.session.effects import Abandon, Effects, Transcribe
 from realtime.session.inputs import SpeechTranscribed, TranscriptionBroke
 from realtime.wire import server
-from realtime.wire.items import InputAudio, OutputAudio
+from realtime.wire.items import MAX_TEXT, InputAudio, OutputAudio
 from realtime.wire.settings import Transcription
 
 
@@ -42,7 +42,7 @@ class Transcripts:
         language, prompt = (None, None) if wish is None else (wish.language, wish.prompt)
         for index, sound in entry.sounds.items():
             part, key = entry.part(index), (entry.id, index)
-            if part is None or part.transcript is not None or key in self._pending:
+            if part is None or part.transcript is not None or key in self._pending or sound.released:
                 continue
             self._pending[key] = Pending(part, announced)
             self._effects.add(Transcribe(entry.id, index, sound.audio, sound.format, language, prompt))
@@ -54,7 +54,8 @@ class Transcripts:
             self._effects.add(Abandon(item_id))
 
     def complete(self, outcome: SpeechTranscribed) -> None:
-        item_id, index, text = outcome.item_id, outcome.content_index, outcome.text
+        # As much as a client may write itself: it goes into one frame.
+        item_id, index, text = outcome.item_id, outcome.content_index, outcome.text[:MAX_TEXT]
         pending = self._pending.pop((item_id, index))
         pending.part.transcript = text
         if not pending.announced:

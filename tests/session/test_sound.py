@@ -93,3 +93,14 @@ def test_truncating_what_has_no_sound_leaves_no_words() -> None:
     sound = Sound(PcmuFormat())
     sound.speak("Unheard.")
     assert sound.truncate(0) == ""
+
+
+def test_what_is_released_keeps_its_length_and_its_words() -> None:
+    sound = spoken(("One two three four.", 400), ("Five six.", 600))
+    assert (sound.held, sound.released) == (8000, False)
+    sound.release()
+    assert (sound.held, sound.released) == (0, True)
+    assert (sound.audio, sound.ms) == (b"", 1000)
+    assert sound.truncate(700) == "One two three four. Five"
+    assert (sound.audio, sound.ms) == (b"", 700)
+    assert sound.truncate(200) == "One two"
