@@ -8,12 +8,13 @@ from typing import Any
 
 from msgspec import UNSET, Struct, field
 
+from realtime.errors import CONTEXT_LENGTH_EXCEEDED
 from realtime.session import inputs
 from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Send, Speak, Transcribe
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
 from realtime.wire import client, server
-from realtime.wire.items import FunctionCall
+from realtime.wire.items import FunctionCall, Item, Message
 from realtime.wire.settings import CustomVoice, Settings, sample_width
 
 KEPT = ("conversation_id", "output_modalities", "max_output_tokens", "audio", "metadata", "temperature")
@@ -73,7 +74,10 @@ class Running(Struct):
 
     created: server.Response
     terms: Terms
-    asked: bool = False
+    asked: int = 0
+    """How often the model was asked."""
+    aside: bool = False
+    """The client chose its context."""
     clause: int = -1
     speaking: bool = False
     items: list[Opened] = field(default_factory=list)
@@ -147,7 +151,7 @@ class Referee:
             case Send(event=event):
                 self._event(input, event)
             case Generate() | Speak():
-                self._asked(self.running[effect.response_id], effect)
+                self._asked(input, self.running[effect.response_id], effect)
             case Transcribe():
                 self._transcribed(effect)
             case Detect():
@@ -161,7 +165,7 @@ class Referee:
 
     # Work that is asked for
 
-    def _asked(self, run: Running, effect: Generate | Speak) -> None:
+    def _asked(self, input: Input, run: Running, effect: Generate | Speak) -> None:
         terms = run.terms
         if isinstance(effect, Speak):
             assert terms.modality == "audio"
@@ -170,13 +174,29 @@ class Referee:
             run.clause, run.speaking = effect.clause, True
             assert (effect.voice, effect.speed, effect.format) == (terms.voice, terms.speed, terms.format)
             return
-        assert not run.asked, "a response asks the model once"
-        run.asked = True
+        run.asked += 1
+        if run.asked > 1:
+            assert isinstance(input, inputs.ResponseBroke)
+            assert input.error.code == CONTEXT_LENGTH_EXCEEDED
+            assert (run.asked, run.items, run.aside) == (2, [], False), "a response asks the model once more, if nothing has come of it"
         request = effect.request
+        if not run.aside:
+            self._told(request.items, again=run.asked > 1)
         assert request.instructions == terms.instructions
         assert request.max_output_tokens == (None if terms.max_output_tokens == "inf" else terms.max_output_tokens)
         assert (request.tools, request.tool_choice) == (terms.tools, terms.tool_choice)
         assert request.temperature == (None if terms.temperature is UNSET else terms.temperature)
+
+    def _told(self, items: tuple[Item, ...], *, again: bool) -> None:
+        """What the model is told is the conversation, perhaps without some of its older turns."""
+        ids = [str(item.id) for item in items]
+        if not again:  # or it is what was told before, and that may have been changed since
+            assert ids == [id for id in self.order if id in set(ids)]
+            said = {item.id: item for item in self._session.conversation.items()}
+            system = {id for id, item in said.items() if isinstance(item, Message) and item.role == "system"}
+            assert system <= set(ids), "instructions are never left out"
+            newest = [item.id for item in said.values() if isinstance(item, Message) and item.role == "user"][-1:]
+            assert set(newest) <= set(ids), "nor what is to be answered"
 
     def _transcribed(self, effect: Transcribe) -> None:
         if effect.item_id != self._committed:
@@ -217,7 +237,7 @@ class Referee:
         assert response.output_modalities == (terms.modality,)
         assert (response.audio.output.voice, response.audio.output.format) == (terms.voice, terms.format)
         assert (response.max_output_tokens, response.metadata) == (terms.max_output_tokens, terms.metadata)
-        self.running[response.id] = Running(response, terms)
+        self.running[response.id] = Running(response, terms, aside=params is not None and params.input is not UNSET)
 
     def _done(self, response: server.Response) -> None:
         run = self.running.pop(response.id)  # a KeyError is a second `response.done`, or one without `response.created`
@@ -333,11 +353,23 @@ class Referee:
         assert session.settings == self.settings
         assert session.busy == bool(self.running)
         assert session._responses._asides.keys() <= self.running.keys(), "nothing is kept of what has ended"
+        assert session._responses._final <= self.running.keys()
         if isinstance(input, client.SessionUpdate | inputs.DetectionFailed) and session._turn is None:
             self.turn = None  # these may forget a turn, without a word
         assert session._turn == self.turn
         assert session._ear.talking == (self.turn is not None), "speech_started if and only if a turn is open"
         self._account()
+
+        self._sounds()
+
+    def _sounds(self) -> None:
+        """Sound is kept within its budget, but for what is needed."""
+        conversation = self._session.conversation
+        held = {entry.id: sum(len(sound.audio) for sound in entry.sounds.values()) for entry in conversation}
+        assert conversation.held == sum(held.values())
+        if conversation.held > self._session._abilities.audio_bytes:
+            kept = [id for id, size in held.items() if size]
+            assert all(id == self.order[-1] or self._session._transcripts.pending(id) for id in kept)
 
     def _account(self) -> None:
         """Samples in are samples committed, let go and held."""

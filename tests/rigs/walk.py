@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from realtime.errors import ClientError
+from realtime.errors import CONTEXT_LENGTH_EXCEEDED, ClientError
+from realtime.ports import TokenUsage
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
 from realtime.session.effects import Abandon, Detect, Effect, Generate, Send, Speak, Transcribe
@@ -44,6 +45,8 @@ CODECS: tuple[Codec, ...] = (GaCodec(), BetaCodec(), ClassicCodec(PCM_RATE), Cla
 TEXTS = ("Hello", ", world", ". ", " It is 3.14", "!\n", " and so on, and on, and on", "。", " Dr. Who?", "a" * 100)
 OOPS = ErrorInfo(type="server_error", code="oops", message="Oops.", param="none")
 
+TOO_LONG = ErrorInfo(code=CONTEXT_LENGTH_EXCEEDED, message="Too long.")
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -70,7 +73,12 @@ class Life:
         self.recent: deque[str | Input] = deque(maxlen=6)
         self._now = dice.uniform(0, 1000)
         abilities = Abilities(
-            speech=dice.random() < 0.9, audio=dice.random() < 0.9, images=dice.random() < 0.5, session_seconds=SESSION_SECONDS
+            speech=dice.random() < 0.9,
+            audio=dice.random() < 0.9,
+            images=dice.random() < 0.5,
+            session_seconds=SESSION_SECONDS,
+            context_tokens=dice.choice([0, 0, 40, 200]),
+            audio_bytes=dice.choice([0, 20_000, 100_000_000]),
         )
         settings = Settings(
             id="sess_1",
@@ -181,7 +189,9 @@ class Engines:
                 if dice < 0.7:
                     return self._call(id), False
                 reason: Any = self._dice.choices(["stop", "length", "content_filter"], [6, 1, 1])[0]
-                return (inputs.GenerationFinished(id, reason, None) if dice < 0.96 else inputs.ResponseBroke(id, OOPS)), True
+                if dice < 0.94:
+                    return inputs.GenerationFinished(id, reason, self._dice.choice([None, TokenUsage(300, 7)])), True
+                return inputs.ResponseBroke(id, OOPS if dice < 0.96 else TOO_LONG), True
             case Speak(response_id=id, clause=clause):
                 if dice < 0.5:
                     return inputs.ClauseSounded(id, clause, self._dice.randbytes(480)), False
@@ -271,6 +281,7 @@ class Client:
             {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "call_1"},
             {"type": "function_call_output", "call_id": "call_1", "output": "4"},
             {"type": "message", "role": "system", "content": []},
+            {"type": "message", "role": "system", "content": [{"type": "input_text", "text": "Be kind."}]},
         ]
         item = self._dice.choice(items)
         self._count += 1
@@ -335,6 +346,7 @@ class Client:
             },
             "max_output_tokens": self._dice.choice(["inf", 10]),
             "prompt": None,
+            "truncation": self._dice.choice(["auto", "disabled", {"type": "retention_ratio", "retention_ratio": 0.5}]),
         }
         named = {name: value for name, value in session.items() if self._dice.random() < 0.5}
         return {"type": "session.update", "session": {"type": self._dice.choices(["realtime", "transcription"], [9, 1])[0], **named}}
