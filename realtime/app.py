@@ -64,6 +64,8 @@ class App:
             audio=config.enable_audio_processing,
             images=config.enable_image_processing,
             session_seconds=config.session_seconds,
+            context_tokens=config.context_tokens,
+            audio_bytes=config.session_audio_mb * 1024 * 1024,
         )
         return Service(engines=engines, abilities=abilities, sample_rate=config.sample_rate, new_ids=RandomIds)
 
