@@ -33,6 +33,17 @@ PROMPT_TOKENS = 12
 """What the stub claims that every prompt has; the answer's count is that of its tokens."""
 
 
+TOO_LONG = {
+    "error": {
+        "message": "This model's maximum context length is 4097 tokens. However, your messages resulted in 4294 tokens.",
+        "type": "invalid_request_error",
+        "param": "messages",
+        "code": "context_length_exceeded",
+    }
+}
+"""How OpenAI refuses a prompt that is too long."""
+
+
 class Stop(Enum):
     """How a reply ends where it does not end well."""
 
@@ -119,6 +130,10 @@ class ChatEndpoint:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.disconnects = 0
+        self.max_prompt: int | None = None
+        """Bytes of the `messages`, as JSON, over which a request is refused."""
+        self.refused: list[Request] = []
+        """Those of `requests` that were too long."""
         self._replies: deque[Reply] = deque()
         self._changed = asyncio.Condition()
         self._closing = asyncio.Event()
@@ -156,9 +171,10 @@ class ChatEndpoint:
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = msgspec.json.decode(await request.read())
-        reply = self._replies.popleft() if self._replies else answer(*DEFAULT_TOKENS)
+        arrived = Request(body, request.headers, id(request.transport))
+        reply = self._reply(arrived)
         async with self._changed:
-            self.requests.append(Request(body, request.headers, id(request.transport)))
+            self.requests.append(arrived)
             self._changed.notify_all()
         try:
             return await self._play(request, reply)
@@ -166,6 +182,12 @@ class ChatEndpoint:
             self.disconnects += 1
             await asyncio.shield(self._notify())
             raise
+
+    def _reply(self, request: Request) -> Reply:
+        if self.max_prompt is not None and len(msgspec.json.encode(request.body["messages"])) > self.max_prompt:
+            self.refused.append(request)
+            return refusal(400, TOO_LONG)
+        return self._replies.popleft() if self._replies else answer(*DEFAULT_TOKENS)
 
     async def _play(self, request: web.Request, reply: Reply) -> web.StreamResponse:
         response = web.StreamResponse(status=reply.status, headers=reply.headers)
