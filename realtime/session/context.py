@@ -58,8 +58,7 @@ class Context:
 
     def tell(self, items: Items, terms: Terms) -> Items | None:
         """What goes into the prompt of a whole conversation, oldest first; None where it is too long and must not be cut."""
-        self._recall(items)
-        told = tuple(item for item in items if _id(item) not in self._forgotten)
+        told = self._recall(items) if self._forgotten else items
         room = self._room(terms)
         if room is None or self._tokens(told) <= room:
             return told
@@ -84,8 +83,8 @@ class Context:
 
     # What has been forgotten
 
-    def _recall(self, items: Items) -> None:
-        """Bring what is forgotten in line with a conversation that may have changed anywhere."""
+    def _recall(self, items: Items) -> Items:
+        """Bring what is forgotten in line with a conversation that may have changed anywhere; return the rest of it."""
         turns = _turns(items)
         forgotten = self._forgotten & set(map(_id, items))  # who is deleted may come back as somebody else
         needed = {id for turn in _needed(turns) for id in map(_id, turn)}
@@ -95,6 +94,7 @@ class Context:
         lost = {item.call_id for item in items if isinstance(item, FunctionCall | FunctionCallOutput) and _id(item) in forgotten}
         forgotten.update(_id(item) for item in items if _call_id(item) in lost)
         self._forgotten = forgotten - needed
+        return tuple(item for item in items if _id(item) not in self._forgotten)
 
     def _cut(self, told: Items, most: float) -> Items:
         """Leave out the oldest turns, one at least, until no more than so many tokens are left. The newest stays, whatever it has."""

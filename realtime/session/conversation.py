@@ -127,7 +127,7 @@ class Conversation:
 
     def let_go(self, most: int, needed: Callable[[str], bool]) -> None:
         """Release the oldest sounds until no more than `most` bytes are held. The newest item keeps its own, and so does who needs them."""
-        for item_id in list(self._held) if self.held > most else ():
+        for item_id in list(self._held):
             if self.held <= most:
                 break
             if item_id == self.last_id or needed(item_id):

@@ -89,7 +89,8 @@ class Session:
                 self._obey(input)
         if self._owed and not self._closed:
             self._pay()
-        self.conversation.let_go(self._abilities.audio_bytes, self._transcripts.pending)
+        if self.conversation.held > self._abilities.audio_bytes:
+            self.conversation.let_go(self._abilities.audio_bytes, self._transcripts.pending)
         return self._effects.take()
 
     def deadline(self) -> float | None:

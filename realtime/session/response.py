@@ -179,7 +179,7 @@ class Response:
     def grant(self, characters: int) -> int:
         """How many of so many characters more the answer may have."""
         run = self._running()
-        granted = min(characters, run.left)
+        granted = characters if characters <= run.left else run.left
         run.left -= granted
         return granted
 

@@ -173,6 +173,7 @@ class Responses:
         match outcome:
             case TextGenerated(text=text):
                 self._write(response, text, response.add_text)
+                return
             case ClauseSounded(clause=clause, audio=audio):
                 self.spoken = True
                 for start in range(0, len(audio), MAX_SOUND_DELTA):
@@ -186,6 +187,7 @@ class Responses:
                     response.stop()
             case ArgumentsGenerated(index=index, text=text):
                 self._write(response, text, lambda piece: response.add_arguments(index, piece))
+                return
             case ClauseSpoken(clause=clause):
                 response.end_clause(clause)
             case GenerationFinished(reason=reason, usage=usage, extras=extras):
@@ -202,10 +204,14 @@ class Responses:
     def _write(self, response: Response, text: str, add: Callable[[str], None]) -> None:
         """Add what the model wrote, in pieces of a bearable length, as long as there is room for it in one answer."""
         granted = response.grant(len(text))
+        if granted == len(text) <= MAX_TEXT_DELTA:
+            add(text)
+            return
         for start in range(0, granted, MAX_TEXT_DELTA):
             add(text[start : min(start + MAX_TEXT_DELTA, granted)])
         if granted < len(text):
             response.stop()
+            self._settle(response)
 
     # Ending
 
