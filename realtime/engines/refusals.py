@@ -26,12 +26,14 @@ _CODES: dict[int, str] = {
     403: "invalid_api_key",
     404: "model_not_found",
     408: "timeout",
+    413: CONTEXT_LENGTH_EXCEEDED,  # of a proxy before the model, too: older turns, and their pictures, are what there is to leave out
     429: "rate_limit_exceeded",
 }
 """Where the endpoint gives no code of its own (PROTOCOL 6)."""
 
-_TOO_LONG_NAMES = (CONTEXT_LENGTH_EXCEEDED, "exceed_context_size_error")
-"""`code` at OpenAI, Azure and Groq (thepersonalaicompany/amurex-backend#51); `type` at llama.cpp (ggml-org/llama.cpp#15780)."""
+_TOO_LONG_NAMES = (CONTEXT_LENGTH_EXCEEDED, "tokens_limit_reached", "exceed_context_size_error")
+"""`code` at OpenAI, Azure and Groq (thepersonalaicompany/amurex-backend#51); `code` at GitHub Models, with 413 (evalstate/fast-agent#346);
+`type` at llama.cpp (ggml-org/llama.cpp#15780)."""
 
 _TOO_LONG = re.compile(
     "|".join(

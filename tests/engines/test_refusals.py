@@ -168,6 +168,8 @@ TOO_LONG: dict[str, tuple[int, bytes]] = {
             metadata={"raw": '{"error":{"message":"This model\'s maximum context length is 262144 tokens."}}', "provider_name": "Nvidia"},
         ),
     ),
+    "GitHub Models": (413, said("Request body too large for gpt-4o model. Max size: 8000 tokens.", code="tokens_limit_reached")),
+    "a proxy": (413, b"<html><title>413 Request Entity Too Large</title></html>"),
     "LiteLLM": (400, said("litellm.ContextWindowExceededError: Context Window exceeded for given call.", code="400")),
     "Anthropic": (400, said("prompt is too long: 210094 tokens > 200000 maximum")),
     "Anthropic, with its answer": (400, said("input length and `max_tokens` exceed context limit: 199759 + 8192 > 200000")),
@@ -198,6 +200,13 @@ def test_a_prompt_that_is_too_long_has_one_code_however_it_is_said(status: int, 
 )
 def test_what_is_refused_for_another_reason_has_another_code(body: bytes) -> None:
     assert refused(400, body, secret=KEY).code != CONTEXT_LENGTH_EXCEEDED
+
+
+def test_a_body_that_is_too_large_for_the_minute_is_a_matter_of_time() -> None:
+    body = said(
+        "Request too large for model on tokens per minute (TPM): Limit 6000, Requested 7000.", type="tokens", code="rate_limit_exceeded"
+    )
+    assert refused(413, body, secret=KEY).code == "rate_limit_exceeded"
 
 
 def test_a_throttle_speaks_of_tokens_too() -> None:
