@@ -75,6 +75,8 @@ class App:
             judges=engines.judge is not None,
             interruption_ms=config.interruption_ms,
             session_seconds=config.session_seconds,
+            context_tokens=config.context_tokens,
+            audio_bytes=config.session_audio_mb * 1024 * 1024,
         )
         latency = config.latency_ms / 1000
         return Service(engines=engines, abilities=abilities, sample_rate=config.sample_rate, new_ids=RandomIds, latency=latency)

@@ -34,6 +34,12 @@ MAX_SECONDS = 7 * 24 * 3600
 MAX_MS = 10_000
 """Ten seconds: no reaction may take longer, and no network does."""
 
+MAX_CONTEXT_TOKENS = 100_000_000
+"""Ten times what any model takes: more is a typing error."""
+
+MAX_AUDIO_MB = 16_384
+"""Of one session: a day of PCM at 48 kHz, twice over; more is a number of bytes."""
+
 MAX_SHOWN = 80
 """Characters of a bad value that a message repeats, so that it stays one line."""
 
@@ -83,6 +89,8 @@ class Config(Struct, frozen=True, kw_only=True):
     connect_seconds: float = 10.0
     first_token_seconds: float = 60.0
     token_seconds: float = 30.0
+    context_tokens: int = 0
+    """What the model can be told at once; 0 where nobody knows."""
 
     llm: LlmChoice = "auto"
     stt: SttChoice = "auto"
@@ -119,6 +127,8 @@ class Config(Struct, frozen=True, kw_only=True):
     enable_video_processing: bool = True
 
     session_seconds: float = 3600.0
+    session_audio_mb: int = 32
+    """MiB of sound that a session keeps."""
     grace_seconds: float = 10.0
     """What running responses get at shutdown; 0 cuts them."""
     interruption_ms: int = 96
@@ -334,6 +344,13 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             _one_of(*get_args(NativeAudio)),
             "audio that the endpoint's model itself hears (input) and speaks (output)",
         ),
+        Setting(
+            "context_tokens",
+            "REALTIME_CONTEXT_TOKENS",
+            "--context-tokens",
+            _whole(0, MAX_CONTEXT_TOKENS, " of tokens"),
+            "the model's context, in tokens; 0 is not known",
+        ),
     ),
     "engines": (
         Setting("llm", "REALTIME_LLM", "--llm", _one_of(*get_args(LlmChoice)), "language model; auto: the endpoint if set, else local"),
@@ -370,6 +387,13 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
     ),
     "limits": (
         Setting("session_seconds", "REALTIME_SESSION_SECONDS", "--session-seconds", _seconds(), "longest life of a session"),
+        Setting(
+            "session_audio_mb",
+            "REALTIME_SESSION_AUDIO_MB",
+            "--session-audio-mb",
+            _whole(0, MAX_AUDIO_MB, " of MiB"),
+            "sound that a session keeps, in MiB",
+        ),
         Setting(
             "interruption_ms",
             "REALTIME_INTERRUPTION_MS",

@@ -10,6 +10,9 @@ Anything else that escapes is our own bug: it is logged with its traceback and t
 
 from __future__ import annotations
 
+CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
+"""Code of an `EngineError`: the prompt is longer than the model takes. The one code that the session itself acts on."""
+
 
 class RealtimeError(Exception):
     """Base of every error that this package raises on purpose."""

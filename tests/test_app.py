@@ -166,9 +166,11 @@ def test_a_model_that_speaks_needs_no_voice(
 
 
 def test_switches_and_limits_reach_the_sessions(capsys: pytest.CaptureFixture[str]) -> None:
-    app = App(scripted(stt="auto", enable_audio_processing=False, enable_image_processing=False, session_seconds=60, sample_rate=8000))
+    limits = {"session_seconds": 60, "sample_rate": 8000, "context_tokens": 4096, "session_audio_mb": 1}
+    app = App(scripted(stt="auto", enable_audio_processing=False, enable_image_processing=False, **limits))
     service = app.service(app.engines())
     assert (service.abilities.audio, service.abilities.images, service.abilities.session_seconds) == (False, False, 60)
+    assert (service.abilities.context_tokens, service.abilities.audio_bytes) == (4096, 1_048_576)
     assert service.sample_rate == 8000
     assert "ENABLE_AUDIO_PROCESSING is off" in capsys.readouterr().out
 

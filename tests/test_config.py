@@ -9,6 +9,8 @@ from msgspec import structs
 
 from realtime import config as config_module
 from realtime.config import (
+    MAX_AUDIO_MB,
+    MAX_CONTEXT_TOKENS,
     MAX_MS,
     MAX_PORT,
     MAX_SECONDS,
@@ -111,7 +113,9 @@ GOOD = {
     "enable_audio_processing": ("no", False),
     "enable_image_processing": ("OFF", False),
     "enable_video_processing": ("0", False),
+    "context_tokens": (str(MAX_CONTEXT_TOKENS), MAX_CONTEXT_TOKENS),
     "session_seconds": (str(MAX_SECONDS), float(MAX_SECONDS)),
+    "session_audio_mb": (str(MAX_AUDIO_MB), MAX_AUDIO_MB),
     "grace_seconds": ("0", 0.0),
     "interruption_ms": (str(MAX_MS), MAX_MS),
     "latency_ms": ("50", 50),
@@ -167,7 +171,9 @@ BAD = {
     "enable_audio_processing": "maybe",
     "enable_image_processing": "2",
     "enable_video_processing": "truth",
+    "context_tokens": str(MAX_CONTEXT_TOKENS + 1),
     "session_seconds": str(MAX_SECONDS + 1),
+    "session_audio_mb": str(MAX_AUDIO_MB + 1),
     "grace_seconds": "-1",
     "interruption_ms": str(MAX_MS + 1),
     "latency_ms": "-1",

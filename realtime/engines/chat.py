@@ -19,7 +19,7 @@ from realtime.engines.endpoint import Endpoint, Reply
 from realtime.engines.endpoint import Timeouts as Timeouts
 from realtime.engines.refusals import Refused
 from realtime.engines.sse import MAX_EVENT, SseParser
-from realtime.errors import EngineError
+from realtime.errors import CONTEXT_LENGTH_EXCEEDED, EngineError
 from realtime.ports import LlmEvent, LlmRequest, TextDelta
 
 MAX_SOUND_EVENT = 8 << 20
@@ -112,6 +112,9 @@ def _plainer(shape: Shape, error: Refused, request: LlmRequest, *, shape_is_know
     """Return the shape to try after a refusal; None when the refusal is not about the shape. Never goes in a circle."""
     # 422 is FastAPI's word for a body that does not fit.
     if error.status not in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
+        return None
+    if error.code == CONTEXT_LENGTH_EXCEEDED:
+        # vLLM names both fields of the limit when the prompt leaves too little for the answer.
         return None
     if request.max_output_tokens is not None and not shape.names_completion and _knows_no_max_tokens(error):
         return replace(shape, names_completion=True)

@@ -18,6 +18,7 @@ from realtime.engines.refusals import failed
 from realtime.engines.spoken import Sounds, Words
 from realtime.errors import EngineError
 from realtime.ports import ArgumentsDelta, AudioDelta, CallBegan, Finished, LlmRequest, TokenUsage
+from realtime.wire.items import MAX_EXTRA
 from realtime.wire.settings import Effort, FunctionChoice, FunctionTool, ToolChoice
 
 _DONE = b"[DONE]"
@@ -208,6 +209,8 @@ class Calls:
             yield CallBegan(place, function.name or "", piece.id or "")
         if piece.extra_content:
             self.extras[place] = piece.extra_content
+            if len(msgspec.json.encode(self.extras)) > MAX_EXTRA:
+                raise EngineError("server_error", f"The endpoint sent more than {MAX_EXTRA} bytes of JSON beside its calls.")
         if text := _json_text(function.arguments):
             yield ArgumentsDelta(place, text)
 

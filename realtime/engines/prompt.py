@@ -189,7 +189,13 @@ def _shown(message: Message, sounds: Sounds) -> str | list[TextPart | ImagePart 
 
 
 def _part(part: Part) -> TextPart | ImagePart:
-    return ImagePart(ImageUrl(part.image_url, part.detail)) if isinstance(part, InputImage) else TextPart(_word(part))
+    return _picture(part) if isinstance(part, InputImage) else TextPart(_word(part))
+
+
+def _picture(part: InputImage) -> ImagePart:
+    if part.image_url is UNSET:
+        raise AssertionError("a picture reached a model without its data: only clients are shown it so")
+    return ImagePart(ImageUrl(part.image_url, part.detail))
 
 
 def _words(parts: list[Part]) -> str:

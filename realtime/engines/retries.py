@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from realtime.engines.refusals import Refused
-from realtime.errors import EngineError
+from realtime.errors import CONTEXT_LENGTH_EXCEEDED, EngineError
 
 MAX_ATTEMPTS = 3
 """Requests for one answer: somebody is waiting on the line, and a third failure is seldom the last."""
@@ -44,6 +44,8 @@ def delay_before_retry(error: EngineError, failures: int, *, dice: Callable[[], 
 
 
 def _is_passing(error: EngineError) -> bool:
+    if error.code == CONTEXT_LENGTH_EXCEEDED:
+        return False  # llama.cpp and OpenRouter say it with 500 and 502, and the same prompt is as long the next time
     if isinstance(error, Refused):
         return error.status >= 500 or (error.status == 429 and error.code not in _FINAL)
     return isinstance(error, Unreachable)

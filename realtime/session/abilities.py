@@ -24,3 +24,7 @@ class Abilities(Struct, frozen=True, kw_only=True):
     """Speech that it takes to interrupt: a cough or a door must not silence an answer."""
     session_seconds: float = 3600
     """How long a session may last (PROTOCOL 1.5)."""
+    context_tokens: int = 0
+    """What the model can be told at once, in tokens; 0 where nobody knows: then only an endpoint's refusal shortens a conversation."""
+    audio_bytes: int = 32 * 1024 * 1024
+    """Sound of a conversation that is kept: eleven minutes of PCM at 24 kHz. `retrieve` gives back no more than that."""

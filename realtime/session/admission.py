@@ -9,7 +9,21 @@ from realtime.session.abilities import Abilities
 from realtime.session.conversation import Entry
 from realtime.session.ids import Ids
 from realtime.session.sound import Sound
-from realtime.wire.items import FunctionCall, InputAudio, InputImage, Item, Message, OutputAudio, Part, canonical
+from realtime.wire.codec import encode_json
+from realtime.wire.items import (
+    MAX_EXTRA,
+    MAX_ITEM_TEXT,
+    FunctionCall,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    Message,
+    OutputAudio,
+    OutputText,
+    Part,
+    canonical,
+)
 from realtime.wire.settings import AudioFormat, sample_width
 
 
@@ -19,6 +33,7 @@ def admit(item: Item, param: str, *, format: AudioFormat, abilities: Abilities, 
     `param` is where the item stood in the event. Raises `ClientError`.
     """
     canonical(item, param)
+    check_length(item, param)
     item.status = "completed"
     entry = Entry(item)
     for index, part in enumerate(item.content if isinstance(item, Message) else []):
@@ -46,10 +61,33 @@ def check_part(part: Part, where: str, abilities: Abilities) -> None:
         case InputImage(image_url=image_url):
             if not abilities.images:
                 raise ClientError("image_disabled", "Images are switched off on this server (ENABLE_IMAGE_PROCESSING).", param=where)
+            if image_url is UNSET:
+                name = f"{where}.image_url"
+                raise ClientError("missing_required_parameter", f"Missing required parameter: '{name}'.", param=name)
             if not image_url.startswith("data:image/"):
                 raise ClientError("invalid_value", "Expected a data URI of an image.", param=f"{where}.image_url")
         case _:
             pass
+
+
+def check_length(item: Item, param: str) -> None:
+    """Raises `ClientError` for an item whose words no frame could carry back. Each of its fields alone has its limit already."""
+    if isinstance(item, Message) and sum(map(_length, item.content)) > MAX_ITEM_TEXT:
+        message = f"Invalid '{param}.content'. Expected at most {MAX_ITEM_TEXT} characters in all parts."
+        raise ClientError("string_above_max_length", message, param=f"{param}.content")
+    if isinstance(item, FunctionCall) and item.extra_content is not UNSET and len(encode_json(item.extra_content)) > MAX_EXTRA:
+        message = f"Invalid '{param}.extra_content'. Expected at most {MAX_EXTRA} bytes of JSON."
+        raise ClientError("object_above_max_length", message, param=f"{param}.extra_content")
+
+
+def _length(part: Part) -> int:
+    match part:
+        case InputText(text=text) | OutputText(text=text):
+            return len(text)
+        case InputAudio(transcript=transcript) | OutputAudio(transcript=transcript):
+            return len(transcript or "")
+        case _:
+            return 0
 
 
 def check_sound(audio: bytes, format: AudioFormat, where: str) -> None:

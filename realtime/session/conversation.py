@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
@@ -33,15 +33,6 @@ class Entry(Struct):
         part = content[content_index] if content_index < len(content) else None
         return part if isinstance(part, InputAudio | OutputAudio) else None
 
-    def with_audio(self) -> Item:
-        """A copy of the item that carries its sound, for `conversation.item.retrieved`."""
-        if not isinstance(self.item, Message):
-            return self.item
-        content = list(self.item.content)
-        for index, sound in self.sounds.items():
-            content[index] = replace(content[index], audio=sound.audio)
-        return replace(self.item, content=content)
-
 
 def snapshot(item: Item) -> Item:
     """A copy that later changes of the item don't reach: what is sent is what was true then."""
@@ -59,6 +50,10 @@ class Conversation:
         self.id = id
         self._entries: dict[str, Entry] = {}
         self._order: list[str] = []
+        self._held: dict[str, int] = {}
+        """Bytes of sound by item, those that came first before others."""
+        self.held = 0
+        """Bytes of sound in all."""
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._entries
@@ -97,12 +92,14 @@ class Conversation:
         index = len(self._order) if index is None else index
         self._entries[entry.id] = entry
         self._order.insert(index, entry.id)
+        self.weigh(entry)
         return self._order[index - 1] if index else None
 
     def finish(self, item: Item, sounds: dict[int, Sound]) -> str | None:
         """An item that was being written is whole; returns the id of the one before it."""
         entry = Entry(snapshot(item), sounds)
         self._entries[entry.id] = entry
+        self.weigh(entry)
         return self.previous_id(entry.id)
 
     def calls(self, call_id: str) -> bool:
@@ -117,3 +114,25 @@ class Conversation:
     def delete(self, item_id: str) -> None:
         del self._entries[item_id]
         self._order.remove(item_id)
+        self.held -= self._held.pop(item_id, 0)
+
+    # Sounds are large, and a conversation is long
+
+    def weigh(self, entry: Entry) -> None:
+        """Count the sounds of an entry, which came or changed."""
+        held = sum(sound.held for sound in entry.sounds.values())
+        self.held += held - self._held.pop(entry.id, 0)
+        if held:
+            self._held[entry.id] = held
+
+    def let_go(self, most: int, needed: Callable[[str], bool]) -> None:
+        """Release the oldest sounds until no more than `most` bytes are held. The newest item keeps its own, and so does who needs them."""
+        for item_id in list(self._held):
+            if self.held <= most:
+                break
+            if item_id == self.last_id or needed(item_id):
+                continue
+            entry = self._entries[item_id]
+            for sound in entry.sounds.values():
+                sound.release()
+            self.weigh(entry)

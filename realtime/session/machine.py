@@ -13,7 +13,7 @@ from msgspec import Struct
 from realtime.errors import ClientError
 from realtime.session.abilities import Abilities
 from realtime.session.admission import admit, check_audio
-from realtime.session.conversation import Conversation, Entry, snapshot
+from realtime.session.conversation import Conversation, Entry
 from realtime.session.ear import Ear, Heard, TurnBegan, TurnEnded, TurnPaused
 from realtime.session.effects import Close, Effect, Effects
 from realtime.session.ids import Ids
@@ -45,6 +45,7 @@ from realtime.session.speaking import Draft, Speaking
 from realtime.session.transcripts import Transcripts
 from realtime.session.turns import WINDOW_MS
 from realtime.session.updates import updated
+from realtime.session.view import shown
 from realtime.wire import client, server
 from realtime.wire.items import FunctionCallOutput, InputAudio, Message, OutputAudio
 from realtime.wire.settings import AnySettings, ServerVad, Settings, seconds
@@ -114,6 +115,8 @@ class Session:
             self._pay()
         if self._responses.active is not answering:
             self._answered = Answered(now, self._ear.buffer.end_ms) if self._responses.active is None else None
+        if self.conversation.held > self._abilities.audio_bytes:
+            self.conversation.let_go(self._abilities.audio_bytes, self._transcripts.pending)
         return self._effects.take()
 
     def deadline(self) -> float | None:
@@ -309,8 +312,8 @@ class Session:
 
     def _add(self, entry: Entry, index: int | None, answers: str | None = None) -> None:
         previous = self.conversation.insert(entry, index)
-        self._effects.send(server.ConversationItemAdded(previous_item_id=previous, item=snapshot(entry.item)), answers)
-        self._effects.send(server.ConversationItemDone(previous_item_id=previous, item=snapshot(entry.item)), answers)
+        self._effects.send(server.ConversationItemAdded(previous_item_id=previous, item=shown(entry.item)), answers)
+        self._effects.send(server.ConversationItemDone(previous_item_id=previous, item=shown(entry.item)), answers)
 
     def _create_item(self, event: client.ConversationItemCreate) -> None:
         index = self.conversation.place(event.previous_item_id)
@@ -335,7 +338,7 @@ class Session:
 
     def _retrieve(self, event: client.ConversationItemRetrieve) -> None:
         entry = self._find(event.item_id, "retrieve")
-        self._effects.send(server.ConversationItemRetrieved(item=entry.with_audio()), event.event_id)
+        self._effects.send(server.ConversationItemRetrieved(item=shown(entry.item, entry.sounds)), event.event_id)
 
     def _delete(self, event: client.ConversationItemDelete) -> None:
         entry = self._find(event.item_id, "delete")
@@ -358,6 +361,7 @@ class Session:
             message = f"Audio content of {sound.ms}ms is already shorter than {event.audio_end_ms}ms"
             raise ClientError("invalid_value", message, param="audio_end_ms")
         part.transcript = sound.truncate(event.audio_end_ms)
+        self.conversation.weigh(entry)
         truncated = server.ConversationItemTruncated(item_id=entry.id, content_index=event.content_index, audio_end_ms=event.audio_end_ms)
         self._effects.send(truncated, event.event_id)
 

@@ -22,11 +22,14 @@ from realtime.session.ids import Ids
 from realtime.session.sound import Sound
 from realtime.session.usage import usage
 from realtime.wire import server
-from realtime.wire.items import FunctionCall, Item, Message, OutputAudio, OutputText
-from realtime.wire.settings import AudioFormat, Effort, FunctionTool, MaxTokens, Modality, ToolChoice
+from realtime.wire.items import MAX_TEXT, FunctionCall, Item, Message, OutputAudio, OutputText
+from realtime.wire.settings import AudioFormat, Effort, FunctionTool, MaxTokens, Modality, ToolChoice, Truncation
 
 PART = 0
 """Index of the one content part of a message."""
+
+MAX_ANSWER = MAX_TEXT
+"""Characters of one answer, its calls included: `response.done` carries all of it in one frame. Upstream ends after 4,096 tokens."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -46,6 +49,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     effort: Effort | None = None
     native: bool = False
     """The model speaks by itself; where it does not, its text is spoken clause by clause."""
+    truncation: Truncation = "auto"
     metadata: dict[str, str] | None = None
     answers: str | None = None
     """The id of the `response.create`."""
@@ -77,6 +81,8 @@ class Generating(Struct, kw_only=True):
     """The output items so far; the message by its id."""
     text: list[str]
     """What it has said so far."""
+    left: int = MAX_ANSWER
+    """Characters that it may still say."""
     message: str | None = None
     """Id of the message, once there is text."""
     message_index: int = 0
@@ -125,6 +131,16 @@ class Response:
         """Is it the conversation's own?"""
         return self._conversation is not None
 
+    @property
+    def request(self) -> LlmRequest | None:
+        """What the model was asked, while it answers."""
+        return self._state.request if isinstance(self._state, Generating) else None
+
+    @property
+    def begun(self) -> bool:
+        """Has anything of the answer come?"""
+        return isinstance(self._state, Generating) and bool(self._state.opened)
+
     def writes(self, item_id: str) -> bool:
         """Is that item being written?"""
         run = self._state
@@ -147,7 +163,10 @@ class Response:
         return isinstance(self._state, Waiting) and item_id in self._state.item_ids
 
     def generate(self, items: tuple[Item, ...], sounds: tuple[Recording, ...] = ()) -> None:
-        """Ask the model, with this as the conversation so far; `sounds` are to be heard, where they are parts of it."""
+        """Ask the model, with this as the conversation so far; `sounds` are to be heard, where they are parts of it.
+
+        It may be asked anew while nothing of its answer has come.
+        """
         terms, known = self.terms, {item.id for item in items}
         request = LlmRequest(
             instructions=terms.instructions,
@@ -165,6 +184,13 @@ class Response:
             request=request, opened=[], text=[], calls={}, sound=Sound(terms.format), cutter=ClauseCutter(), clauses=deque()
         )
         self._effects.add(Generate(self.id, request, terms.format if terms.native else None))
+
+    def grant(self, characters: int) -> int:
+        """How many of so many characters more the answer may have."""
+        run = self._running()
+        granted = characters if characters <= run.left else run.left
+        run.left -= granted
+        return granted
 
     def add_text(self, text: str) -> None:
         run = self._running()
@@ -243,6 +269,11 @@ class Response:
 
     def cancel(self, reason: CancelReason) -> None:
         self._end("cancelled", server.StatusDetails(type="cancelled", reason=reason))
+
+    def stop(self) -> None:
+        """The answer has all that one may have, and the model goes on."""
+        self._effects.add(Abandon(self.id))
+        self._end("incomplete", server.StatusDetails(type="incomplete", reason="max_output_tokens"))
 
     def end_silent(self) -> None:
         """There was nothing to answer."""

@@ -5,15 +5,16 @@ create --(words pending)--> waits --(heard)--> asks --(outcomes)--> settled
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from msgspec import UNSET
 
-from realtime.errors import ClientError
+from realtime.errors import CONTEXT_LENGTH_EXCEEDED, ClientError
 from realtime.ports import Recording
 from realtime.session.abilities import Abilities
 from realtime.session.admission import admit
+from realtime.session.context import Context
 from realtime.session.conversation import Conversation, Entry, snapshot
 from realtime.session.effects import Effects
 from realtime.session.hearing import recordings
@@ -37,6 +38,21 @@ from realtime.wire import client, server
 from realtime.wire.items import InputAudio, Item, ItemReference, Message
 from realtime.wire.settings import Settings
 
+MAX_TEXT_DELTA = 10_000
+"""Characters of one delta: more than a model says at once, so that only who sends an answer in one piece is cut; and what cuts clauses
+works in proportion to the square of it."""
+
+MAX_SOUND_DELTA = 1024 * 1024
+"""Bytes of sound in one delta, whole samples: 22 seconds of PCM at 24 kHz, and a sixth of what a frame takes in base64."""
+
+CALL_SIZE = 100
+"""Characters that a call of a tool is taken to have beside its name and its arguments: its keys, ids and brackets."""
+
+TOO_LONG = server.ErrorInfo(
+    code=CONTEXT_LENGTH_EXCEEDED,
+    message="The conversation is longer than the model takes, and truncation is disabled: delete items, or let it be truncated.",
+)
+
 
 class Responses:
     """Creates responses, gives them their context, and lets go of them when they have ended."""
@@ -52,6 +68,9 @@ class Responses:
         """What a response was given instead of the conversation, by response id."""
         self._silence: str | None = None
         """The response that is to break a silence: for any other, there is nothing to answer where nothing was said."""
+        self._context = Context(abilities.context_tokens)
+        self._final: set[str] = set()
+        """Ids of the responses whose prompt can't be shortened: it has been once, or the client chose it."""
         self.spoken = False
         """The model's voice has been heard: it can't change any more."""
 
@@ -107,16 +126,40 @@ class Responses:
 
     def _ask(self, response: Response) -> None:
         aside = self._asides.pop(response.id, None)
-        items = self._conversation.items() if aside is None else tuple(snapshot(entry.item) for entry in aside)
-        if items and _said_nothing(items[-1]) and response.id != self._silence:
+        entries: Iterable[Entry] = self._conversation if aside is None else aside
+        items = self._told(response, aside)
+        if items is None:
+            response.fail(TOO_LONG)
+        elif items and _said_nothing(items[-1]) and response.id != self._silence:
             response.end_silent()
-            self._settle(response)
         else:
-            response.generate(items, self._recordings(self._conversation if aside is None else aside))
+            response.generate(items, self._recordings(entries))
+        self._settle(response)
 
     def _recordings(self, entries: Iterable[Entry]) -> tuple[Recording, ...]:
         """What the model hears of them."""
         return recordings(entries) if self._abilities.hears else ()
+
+    def _told(self, response: Response, aside: list[Entry] | None) -> tuple[Item, ...] | None:
+        """What the model is told; None where that is too much."""
+        if aside is None:
+            return self._context.tell(self._conversation.items(), response.terms)
+        self._final.add(response.id)
+        return tuple(snapshot(entry.item) for entry in aside)
+
+    def _ask_again(self, response: Response, error: server.ErrorInfo) -> bool:
+        """Ask once more, with less, where the model found the prompt too long; False where that can't be."""
+        request, terms = response.request, response.terms
+        if error.code != CONTEXT_LENGTH_EXCEEDED or terms.truncation == "disabled" or request is None:
+            return False
+        if response.begun or response.id in self._final:
+            return False
+        self._final.add(response.id)
+        items = self._context.shorten(request.items, terms)
+        if items is None:
+            return False
+        response.generate(items, request.sounds)
+        return True
 
     # What happens to them
 
@@ -142,31 +185,51 @@ class Responses:
     def _progress(self, response: Response, outcome: ResponseOutcome) -> None:
         match outcome:
             case TextGenerated(text=text):
-                response.add_text(text)
+                self._write(response, text, response.add_text)
                 return
             case ClauseSounded(clause=clause, audio=audio):
                 self.spoken = True
-                response.add_sound(clause, audio)
+                for start in range(0, len(audio), MAX_SOUND_DELTA):
+                    response.add_sound(clause, audio[start : start + MAX_SOUND_DELTA])
                 return
             case SpeechGenerated(audio=audio):
                 self.spoken = True
-                response.add_speech(audio)
+                for start in range(0, len(audio), MAX_SOUND_DELTA):
+                    response.add_speech(audio[start : start + MAX_SOUND_DELTA])
                 return
             case CallGenerated(index=index, name=name, call_id=call_id):
-                response.begin_call(index, name, call_id)
-                return
+                size = len(name) + len(call_id) + CALL_SIZE
+                if response.grant(size) == size:
+                    response.begin_call(index, name, call_id)
+                else:
+                    response.stop()
             case ArgumentsGenerated(index=index, text=text):
-                response.add_arguments(index, text)
+                self._write(response, text, lambda piece: response.add_arguments(index, piece))
                 return
             case ClauseSpoken(clause=clause):
                 response.end_clause(clause)
             case GenerationFinished(reason=reason, usage=usage, extras=extras):
+                if usage is not None and response.request is not None:
+                    self._context.learn(response.request, usage)
                 response.end_text(reason, usage, extras)
             case ResponseBroke(error=error):
-                response.fail(error)
+                if not self._ask_again(response, error):
+                    response.fail(error)
             case _:
                 assert_never(outcome)
         self._settle(response)
+
+    def _write(self, response: Response, text: str, add: Callable[[str], None]) -> None:
+        """Add what the model wrote, in pieces of a bearable length, as long as there is room for it in one answer."""
+        granted = response.grant(len(text))
+        if granted == len(text) <= MAX_TEXT_DELTA:
+            add(text)
+            return
+        for start in range(0, granted, MAX_TEXT_DELTA):
+            add(text[start : min(start + MAX_TEXT_DELTA, granted)])
+        if granted < len(text):
+            response.stop()
+            self._settle(response)
 
     # Ending
 
@@ -192,6 +255,7 @@ class Responses:
             response.fail(error)
         self._running.clear()
         self._asides.clear()
+        self._final.clear()
 
     def _finish(self, response: Response, reason: CancelReason) -> None:
         response.cancel(reason)
@@ -202,6 +266,7 @@ class Responses:
         if response.ended:
             self._running.pop(response.id, None)
             self._asides.pop(response.id, None)
+            self._final.discard(response.id)
 
 
 def _said_nothing(item: Item) -> bool:

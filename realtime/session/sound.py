@@ -37,11 +37,23 @@ class Sound:
         self._pieces: list[bytes] = [audio] if audio else []
         self._stretches: list[Stretch] = []
         self._size = len(audio)
+        self.released = False
+        """The samples are gone; how long they were, and which words they carried, is still known."""
 
     @property
     def audio(self) -> bytes:
-        """All of it, in `format`."""
+        """All of it, in `format`; nothing where it was released."""
         return b"".join(self._pieces)
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory."""
+        return 0 if self.released else self._size
+
+    def release(self) -> None:
+        """Let the samples go."""
+        self._pieces = []
+        self.released = True
 
     @property
     def ms(self) -> int:
@@ -79,8 +91,8 @@ class Sound:
         Of a stretch that was cut short, words were heard in proportion.
         """
         left = ms * sample_rate(self.format) // 1000
-        kept = self.audio[: left * sample_width(self.format)]
-        self._pieces, self._size = [kept], len(kept)
+        self._size = min(self._size, left * sample_width(self.format))
+        self._pieces = [self.audio[: self._size]]
         heard = ""
         for stretch in self._stretches:
             if left <= 0:

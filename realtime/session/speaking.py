@@ -20,6 +20,7 @@ from realtime.session.hypothesis import Hypothesis
 from realtime.session.inputs import SpeechTranscribed, TranscriptionBroke, TurnJudged
 from realtime.session.noise import understood
 from realtime.wire import server
+from realtime.wire.items import MAX_TEXT
 from realtime.wire.settings import AnySettings, SemanticVad, TranscriptionSettings
 
 LIVE_MS = 1000
@@ -187,7 +188,7 @@ class Speaking:
 
     def _understood(self, outcome: SpeechTranscribed, settings: AnySettings) -> str:
         text = understood(
-            outcome.text,
+            outcome.text[:MAX_TEXT],
             no_speech=outcome.no_speech,
             confidence=outcome.confidence,
             speech_ms=self._ear.speech_ms,

@@ -12,8 +12,11 @@ from realtime.session.inputs import SpeechTranscribed, TranscriptionBroke
 from realtime.session.noise import understood
 from realtime.session.speaking import PART, Draft
 from realtime.wire import server
-from realtime.wire.items import InputAudio, OutputAudio
+from realtime.wire.items import MAX_TEXT, InputAudio, OutputAudio
 from realtime.wire.settings import AnySettings
+
+MAX_LOGPROBS = 20_000
+"""Words of a transcript whose probabilities are told: more than two hours of speech, in half of the largest frame."""
 
 
 class Pending(Struct):
@@ -51,7 +54,7 @@ class Transcripts:
         """Have every spoken part transcribed that has no words and is not being transcribed."""
         for index in entry.sounds:
             part, key = entry.part(index), (entry.id, index)
-            if part is not None and part.transcript is None and key not in self._pending:
+            if part is not None and part.transcript is None and key not in self._pending and not entry.sounds[index].released:
                 pending = self._pending[key] = self._asking(entry, index, part, settings)
                 self._effects.add(pending.asked)
 
@@ -93,7 +96,7 @@ class Transcripts:
         item_id, index = outcome.item_id, outcome.content_index
         pending = self._pending.pop((item_id, index))
         text = pending.part.transcript = understood(
-            outcome.text,
+            outcome.text[:MAX_TEXT],  # as much as a client may write itself: it goes into one frame
             no_speech=outcome.no_speech,
             confidence=outcome.confidence,
             speech_ms=pending.speech_ms,
@@ -103,7 +106,7 @@ class Transcripts:
             return
         logprobs: list[server.LogProb] | UnsetType = UNSET
         if pending.asked.logprobs:
-            logprobs = [server.LogProb(token.text, token.logprob, list(token.text.encode())) for token in outcome.tokens if text]
+            logprobs = _logprobs(outcome) if text else []
         if delta := pending.hypothesis.finish(text):
             self._effects.send(server.TranscriptionDelta(item_id=item_id, content_index=index, delta=delta))
         usage = server.DurationUsage(outcome.seconds)
@@ -125,3 +128,8 @@ class Transcripts:
                 server.TranscriptionFailed(item_id=outcome.item_id, content_index=outcome.content_index, error=outcome.error)
             )
         return True
+
+
+def _logprobs(outcome: SpeechTranscribed) -> list[server.LogProb]:
+    told = outcome.tokens[:MAX_LOGPROBS] if sum(len(token.text) for token in outcome.tokens) <= MAX_TEXT else ()
+    return [server.LogProb(token.text, token.logprob, list(token.text.encode())) for token in told]

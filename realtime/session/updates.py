@@ -11,7 +11,10 @@ from realtime.errors import ClientError
 from realtime.session.abilities import Abilities
 from realtime.session.response import Terms
 from realtime.wire.client import ResponseParams
+from realtime.wire.codec import encode_json
 from realtime.wire.settings import (
+    MAX_TOOLS_SIZE,
+    MAX_TRACING_SIZE,
     AnySettings,
     CustomVoice,
     Modality,
@@ -37,6 +40,8 @@ def updated(settings: AnySettings, patch: SettingsPatch | TranscriptionSettingsP
     if patch.output_modalities is not UNSET:
         _check_modalities(patch.output_modalities, abilities, "session.output_modalities")
     _check_prompt(patch.prompt, "session.prompt")
+    _check_size(patch.tools, MAX_TOOLS_SIZE, "session.tools")
+    _check_size(patch.tracing, MAX_TRACING_SIZE, "session.tracing")
     after = replace(merge(settings, patch), model=settings.model)
     if spoken and after.audio.output.voice != settings.audio.output.voice:
         raise ClientError(
@@ -57,6 +62,7 @@ def terms(settings: Settings, params: ResponseParams, abilities: Abilities, answ
     modalities = _given(params.output_modalities, settings.output_modalities)
     _check_modalities(modalities, abilities, "response.output_modalities")
     _check_prompt(params.prompt, "response.prompt")
+    _check_size(params.tools, MAX_TOOLS_SIZE, "response.tools")
     output = UNSET if params.audio is UNSET else params.audio.output
     format, voice = (UNSET, UNSET) if output is UNSET else (output.format, output.voice)
     spoken = settings.audio.output
@@ -74,6 +80,7 @@ def terms(settings: Settings, params: ResponseParams, abilities: Abilities, answ
         tool_choice=_given(params.tool_choice, settings.tool_choice),
         parallel_tool_calls=_given(params.parallel_tool_calls, settings.parallel_tool_calls),
         effort=None if reasoning is UNSET else reasoning.effort,
+        truncation=settings.truncation,
         metadata=params.metadata,
         answers=answers,
     )
@@ -98,3 +105,10 @@ def _check_modalities(modalities: tuple[Modality, ...], abilities: Abilities, pa
 def _check_prompt(prompt: object, param: str) -> None:
     if prompt is not None and prompt is not UNSET:
         raise ClientError("invalid_value", "Stored prompts are kept by OpenAI; this server has none.", param=param)
+
+
+def _check_size(value: object, limit: int, param: str) -> None:
+    if value is not UNSET and len(encode_json(value)) > limit:
+        kind = "array" if isinstance(value, tuple) else "string" if isinstance(value, str) else "object"
+        message = f"Invalid '{param}'. Expected at most {limit} bytes of JSON."
+        raise ClientError(f"{kind}_above_max_length", message, param=param)

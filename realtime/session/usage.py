@@ -40,18 +40,18 @@ def usage(request: LlmRequest | None, text: str, counted: TokenUsage | None, *, 
 def _estimate(request: LlmRequest | None, text: str, spoken_ms: int) -> TokenUsage:
     read, heard = (0, 0) if request is None else _asked(request)
     spoken = _whole(spoken_ms, MS_PER_SPOKEN_TOKEN)
-    return TokenUsage(read + heard, _tokens(text) + spoken, input_audio_tokens=heard, output_audio_tokens=spoken)
+    return TokenUsage(read + heard, text_tokens(text) + spoken, input_audio_tokens=heard, output_audio_tokens=spoken)
 
 
 def _asked(request: LlmRequest) -> tuple[int, int]:
     """Tokens that are read and tokens that are heard."""
     sounds = {(recording.item_id, recording.content_index): recording for recording in request.sounds}
-    read, heard = _tokens(request.instructions), 0
+    read, heard = text_tokens(request.instructions), 0
     for item in request.items:
         for index, part in enumerate(item.content if isinstance(item, Message) else [item]):
             recording = sounds.get((str(item.id), index))
             if recording is None:
-                read += _read(part)
+                read += item_tokens(part)
             else:
                 heard += _heard(recording)
     return read, heard
@@ -62,7 +62,8 @@ def _heard(recording: Recording) -> int:
     return _whole(samples * 1000 // sample_rate(recording.format), MS_PER_HEARD_TOKEN)
 
 
-def _tokens(text: str) -> int:
+def text_tokens(text: str | bytes) -> int:
+    """An estimate."""
     return _whole(len(text), CHARACTERS_PER_TOKEN)
 
 
@@ -70,15 +71,18 @@ def _whole(amount: int, unit: int) -> int:
     return -(-amount // unit)
 
 
-def _read(part: object) -> int:
-    match part:
+def item_tokens(item: object) -> int:
+    """An estimate of the words of an item or a part; pictures have none."""
+    match item:
+        case Message(content=content):
+            return sum(map(item_tokens, content))
         case InputText(text=text) | OutputText(text=text):
-            return _tokens(text)
+            return text_tokens(text)
         case InputAudio(transcript=transcript) | OutputAudio(transcript=transcript):
-            return _tokens(transcript or "")
+            return text_tokens(transcript or "")
         case FunctionCall(arguments=arguments):
-            return _tokens(arguments)
+            return text_tokens(arguments)
         case FunctionCallOutput(output=output):
-            return _tokens(output)
+            return text_tokens(output)
         case _:
             return 0

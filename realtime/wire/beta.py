@@ -27,7 +27,7 @@ from realtime.wire.client import (
     SessionUpdate,
 )
 from realtime.wire.codec import Frame, Frames, Reader, encode_json
-from realtime.wire.items import Audio, Item, ItemReference, Message, OutputAudio, OutputText, Part, Text, check_nesting
+from realtime.wire.items import Audio, Item, ItemReference, LimitedText, Message, OutputAudio, OutputText, Part, Text, check_nesting
 from realtime.wire.settings import (
     PCM_RATE,
     AudioFormat,
@@ -36,9 +36,9 @@ from realtime.wire.settings import (
     AudioOutputPatch,
     AudioPatch,
     AudioSettings,
-    CustomVoice,
     FunctionTool,
     Include,
+    Includes,
     MaxTokens,
     Metadata,
     Modality,
@@ -52,6 +52,7 @@ from realtime.wire.settings import (
     SettingsPatch,
     Speed,
     ToolChoice,
+    Tools,
     Transcription,
     TranscriptionAudioPatch,
     TranscriptionPatch,
@@ -60,6 +61,7 @@ from realtime.wire.settings import (
     Truncation,
     TurnDetection,
     TurnDetectionPatch,
+    Voice,
 )
 
 FormatName = Literal["pcm16", "g711_ulaw", "g711_alaw"]
@@ -79,14 +81,14 @@ class BetaSettingsPatch(Struct, kw_only=True, forbid_unknown_fields=True):
 
     model: str | UnsetType = UNSET
     modalities: tuple[BetaModality, ...] | UnsetType = UNSET
-    instructions: str | UnsetType = UNSET
-    voice: str | CustomVoice | UnsetType = UNSET
+    instructions: LimitedText | UnsetType = UNSET
+    voice: Voice | UnsetType = UNSET
     input_audio_format: FormatName | UnsetType = UNSET
     output_audio_format: FormatName | UnsetType = UNSET
     input_audio_transcription: TranscriptionPatch | UnsetType | None = UNSET
     turn_detection: TurnDetectionPatch | UnsetType | None = UNSET
     input_audio_noise_reduction: NoiseReduction | UnsetType | None = UNSET
-    tools: tuple[FunctionTool, ...] | UnsetType = UNSET
+    tools: Tools | UnsetType = UNSET
     tool_choice: ToolChoice | UnsetType = UNSET
     temperature: BetaTemperature | UnsetType = UNSET
     max_response_output_tokens: MaxTokens | UnsetType = UNSET
@@ -94,7 +96,7 @@ class BetaSettingsPatch(Struct, kw_only=True, forbid_unknown_fields=True):
     tracing: str | dict[str, Any] | UnsetType | None = UNSET
     truncation: Truncation | UnsetType = UNSET
     prompt: dict[str, Any] | UnsetType | None = UNSET
-    include: tuple[Include, ...] | UnsetType | None = UNSET
+    include: Includes | UnsetType | None = UNSET
     client_secret: Any = UNSET
     """Ignored on a websocket."""
 
@@ -128,10 +130,10 @@ class BetaResponseParams(Struct, kw_only=True, forbid_unknown_fields=True):
     """`response` of a beta `response.create`."""
 
     modalities: tuple[BetaModality, ...] | UnsetType = UNSET
-    instructions: str | None = None
-    voice: str | CustomVoice | UnsetType = UNSET
+    instructions: LimitedText | None = None
+    voice: Voice | UnsetType = UNSET
     output_audio_format: FormatName | UnsetType = UNSET
-    tools: tuple[FunctionTool, ...] | UnsetType = UNSET
+    tools: Tools | UnsetType = UNSET
     tool_choice: ToolChoice | UnsetType = UNSET
     temperature: BetaTemperature | UnsetType = UNSET
     max_response_output_tokens: MaxTokens | UnsetType = UNSET

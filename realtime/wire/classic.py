@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from realtime.errors import ClientError
@@ -21,6 +21,7 @@ from realtime.wire.beta import BetaCodec, BetaResponseCreate, BetaSessionUpdate,
 from realtime.wire.client import ClientEvent, ClientEventBase, ConversationItemCreate, ConversationItemTruncate
 from realtime.wire.codec import Frames, Reader
 from realtime.wire.items import (
+    MAX_PARTS,
     Audio,
     FunctionCall,
     FunctionCallOutput,
@@ -28,6 +29,7 @@ from realtime.wire.items import (
     InputImage,
     Item,
     Message,
+    Name,
     OutputAudio,
     Part,
     Role,
@@ -63,7 +65,7 @@ class ClassicMessage(Struct, tag="message", forbid_unknown_fields=True):
     """A message whose parts may go by their classic names."""
 
     role: Role
-    content: list[Part | Image | Video]
+    content: Annotated[list[Part | Image | Video], Meta(max_length=MAX_PARTS)]
     id: Id | UnsetType = UNSET
     status: Status = "completed"
     object: str = "realtime.item"
@@ -71,7 +73,7 @@ class ClassicMessage(Struct, tag="message", forbid_unknown_fields=True):
 
 class ClassicItemCreate(ClientEventBase, tag="conversation.item.create"):
     item: ClassicMessage | FunctionCall | FunctionCallOutput
-    previous_item_id: str | None = None
+    previous_item_id: Name | None = None
 
 
 ClassicClientEvent = CommonEvent | BetaSessionUpdate | BetaTranscriptionUpdate | BetaResponseCreate | ClassicItemCreate

@@ -6,11 +6,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from realtime.wire.items import MAX_ID, Base64, Id, Item, ItemReference
+from realtime.wire.items import MAX_ID, Base64, Id, Item, ItemReference, LimitedText, Name
 from realtime.wire.settings import (
     AudioFormat,
-    CustomVoice,
-    FunctionTool,
     MaxTokens,
     Metadata,
     Modality,
@@ -18,7 +16,9 @@ from realtime.wire.settings import (
     SettingsPatch,
     Temperature,
     ToolChoice,
+    Tools,
     TranscriptionSettingsPatch,
+    Voice,
 )
 
 EventId = Annotated[str, Meta(max_length=MAX_ID)]
@@ -50,7 +50,7 @@ class InputAudioBufferClear(ClientEventBase, tag="input_audio_buffer.clear"):
 
 class ConversationItemCreate(ClientEventBase, tag="conversation.item.create"):
     item: Item
-    previous_item_id: str | None = None
+    previous_item_id: Name | None = None
     """None or empty: at the end; `root`: first; else after that item."""
 
 
@@ -71,7 +71,7 @@ class ConversationItemDelete(ClientEventBase, tag="conversation.item.delete"):
 
 class ResponseAudioOutput(Struct, kw_only=True, forbid_unknown_fields=True):
     format: AudioFormat | UnsetType = UNSET
-    voice: str | CustomVoice | UnsetType = UNSET
+    voice: Voice | UnsetType = UNSET
 
 
 class ResponseAudio(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -82,10 +82,10 @@ class ResponseParams(Struct, kw_only=True, forbid_unknown_fields=True):
     """Overrides of the session's settings for one response (PROTOCOL 2.4)."""
 
     output_modalities: tuple[Modality, ...] | UnsetType = UNSET
-    instructions: str | None = None
+    instructions: LimitedText | None = None
     """None: the session's (LiveKit sends an explicit null)."""
     audio: ResponseAudio | UnsetType = UNSET
-    tools: tuple[FunctionTool, ...] | UnsetType = UNSET
+    tools: Tools | UnsetType = UNSET
     tool_choice: ToolChoice | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning: Reasoning | UnsetType = UNSET

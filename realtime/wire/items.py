@@ -15,13 +15,23 @@ from realtime.errors import ClientError
 MAX_TEXT = 256_000
 """Characters of one text part: the limit of gpt-realtime (`string_above_max_length`)."""
 
+MAX_ITEM_TEXT = 2 * MAX_TEXT
+"""Characters of all text parts of one item: an item is written into one frame, and classic writes speech twice."""
+
+MAX_PARTS = 1024
+"""Parts of one message: each costs a frame some bytes, even if it is empty."""
+
+MAX_EXTRA = 1024 * 1024
+"""Bytes of JSON in `extra_content`: a signature is some kilobytes, and one frame carries those of all calls of an answer."""
+
 MAX_ID = 512
-"""Characters of any id that a client chooses; upstream documents it for `event_id`."""
+"""Characters of any id or name that a client chooses; upstream documents it for `event_id`."""
 
 MAX_AUDIO = 15 * 1024 * 1024
 """Bytes of audio in one event, once decoded (PROTOCOL 1.5)."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
+Name = Annotated[str, Meta(max_length=MAX_ID)]
 LimitedText = Annotated[str, Meta(max_length=MAX_TEXT)]
 Base64 = Annotated[bytes, Meta(max_length=MAX_AUDIO)]
 """Audio: base64 on the wire."""
@@ -51,7 +61,7 @@ class InputText(Struct, tag="input_text", forbid_unknown_fields=True):
 class InputAudio(Struct, tag="input_audio", forbid_unknown_fields=True):
     """Speech from the user."""
 
-    transcript: str | None = None
+    transcript: LimitedText | None = None
     """None until it is known; the key is always served (agents-realtime needs it)."""
     audio: Base64 | UnsetType = UNSET
     """In the session's input format; served by `retrieve` only."""
@@ -60,8 +70,8 @@ class InputAudio(Struct, tag="input_audio", forbid_unknown_fields=True):
 class InputImage(Struct, tag="input_image", forbid_unknown_fields=True):
     """A picture from the user."""
 
-    image_url: str
-    """`data:` URI."""
+    image_url: str | UnsetType = UNSET
+    """`data:` URI. Clients must give it; it is served where a frame can carry it."""
     detail: Literal["auto", "low", "high"] = "auto"
 
 
@@ -74,7 +84,7 @@ class OutputText(Struct, tag="output_text", forbid_unknown_fields=True):
 class OutputAudio(Struct, tag="output_audio", forbid_unknown_fields=True):
     """Speech from the model."""
 
-    transcript: str | None = None
+    transcript: LimitedText | None = None
     audio: Base64 | UnsetType = UNSET
     """In the session's output format; served by `retrieve` only."""
 
@@ -88,7 +98,7 @@ class Text(Struct, tag="text", forbid_unknown_fields=True):
 class Audio(Struct, tag="audio", forbid_unknown_fields=True):
     """Beta name of the model's speech."""
 
-    transcript: str | None = None
+    transcript: LimitedText | None = None
     audio: Base64 | UnsetType = UNSET
 
 
@@ -99,7 +109,7 @@ class Message(Struct, tag="message", forbid_unknown_fields=True):
     """Something that somebody said."""
 
     role: Role
-    content: list[Part]
+    content: Annotated[list[Part], Meta(max_length=MAX_PARTS)]
     id: Id | UnsetType = UNSET
     """Set by the server where the client chose none."""
     status: Status = "completed"
@@ -109,8 +119,8 @@ class Message(Struct, tag="message", forbid_unknown_fields=True):
 class FunctionCall(Struct, tag="function_call", forbid_unknown_fields=True):
     """The model asks for a tool."""
 
-    name: str
-    arguments: str
+    name: Name
+    arguments: LimitedText
     """JSON text, as the model wrote it: perhaps malformed."""
     call_id: Id | UnsetType = UNSET
     id: Id | UnsetType = UNSET

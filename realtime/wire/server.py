@@ -9,6 +9,10 @@ from msgspec import UNSET, Struct, UnsetType
 from realtime.wire.items import Item
 from realtime.wire.settings import AnySettings, AudioFormat, MaxTokens, Modality
 
+MAX_FRAME = 8 * 1024 * 1024
+"""Bytes that every frame to a client is shorter than: openai-agents closes the connection over a longer one (PROTOCOL 1.5). Whatever a
+client or a model may have written back is bounded so that no dialect gets there, each character escaped."""
+
 
 class ServerEvent(Struct, kw_only=True):
     """What every server event carries."""

@@ -11,13 +11,25 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
-from realtime.wire.items import check_nesting
+from realtime.wire.items import LimitedText, Name, check_nesting
 
 PCM_RATE = 24_000
 """Samples a second of `audio/pcm` on `/v1/realtime`: the only rate that upstream serves and that its clients accept."""
 
 G711_RATE = 8_000
 """Samples a second of G.711."""
+
+MAX_TOOLS = 128
+"""Tools of a session: as many as OpenAI's chat endpoint takes."""
+
+MAX_TOOLS_SIZE = 2 * 1024 * 1024
+"""Bytes of JSON of all tools together: they are served whole with the session, in one frame."""
+
+MAX_TRACING_SIZE = 64 * 1024
+"""Bytes of JSON of `tracing`: a few names."""
+
+MAX_INCLUDE = 16
+"""Entries of `include`: there is one that may be named."""
 
 
 class PcmFormat(Struct, frozen=True, tag="audio/pcm", forbid_unknown_fields=True):
@@ -142,7 +154,7 @@ class AudioSettings(Struct, frozen=True):
 class FunctionTool(Struct, frozen=True, tag="function", forbid_unknown_fields=True):
     """A function that the model may ask the client to call."""
 
-    name: str
+    name: Name
     description: str | UnsetType = UNSET
     parameters: dict[str, Any] | UnsetType = UNSET
     """JSON Schema, passed on untouched."""
@@ -152,10 +164,13 @@ class FunctionTool(Struct, frozen=True, tag="function", forbid_unknown_fields=Tr
         check_nesting(self.parameters)
 
 
+Tools = Annotated[tuple[FunctionTool, ...], Meta(max_length=MAX_TOOLS)]
+
+
 class FunctionChoice(Struct, frozen=True, tag="function", forbid_unknown_fields=True):
     """The one function that must be called."""
 
-    name: str
+    name: Name
 
 
 ToolChoice = Literal["none", "auto", "required"] | FunctionChoice
@@ -184,6 +199,7 @@ class Reasoning(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Include = Literal["item.input_audio_transcription.logprobs"]
+Includes = Annotated[tuple[Include, ...], Meta(max_length=MAX_INCLUDE)]
 
 DEFAULT_INSTRUCTIONS = (
     "You are a helpful, friendly assistant in a spoken conversation. Answer in a few short, plain sentences, "
@@ -270,9 +286,9 @@ class SemanticVadPatch(Patch, tag="semantic_vad"):
 
 class TranscriptionPatch(Patch):
     target = Transcription
-    model: str | UnsetType = UNSET
-    language: str | UnsetType | None = UNSET
-    prompt: str | UnsetType | None = UNSET
+    model: Name | UnsetType = UNSET
+    language: Name | UnsetType | None = UNSET
+    prompt: LimitedText | UnsetType | None = UNSET
     languages: list[str] | UnsetType | None = UNSET
     keywords: list[str] | UnsetType | None = UNSET
     delay: Literal["minimal", "low", "medium", "high", "xhigh"] | UnsetType | None = UNSET
@@ -292,13 +308,16 @@ class AudioInputPatch(Patch):
 class CustomVoice(Struct, forbid_unknown_fields=True):
     """A voice by id, the object form."""
 
-    id: str
+    id: Name
+
+
+Voice = Name | CustomVoice
 
 
 class AudioOutputPatch(Patch):
     target = AudioOutput
     format: AudioFormat | UnsetType = UNSET
-    voice: str | CustomVoice | UnsetType = UNSET
+    voice: Voice | UnsetType = UNSET
     speed: Speed | UnsetType = UNSET
 
 
@@ -315,15 +334,15 @@ class SettingsPatch(Patch, tag="realtime"):
     model: str | UnsetType = UNSET
     """Sent by most frameworks with every update; the model of a session does not change."""
     output_modalities: tuple[Modality, ...] | UnsetType = UNSET
-    instructions: str | UnsetType = UNSET
-    tools: tuple[FunctionTool, ...] | UnsetType = UNSET
+    instructions: LimitedText | UnsetType = UNSET
+    tools: Tools | UnsetType = UNSET
     tool_choice: ToolChoice | UnsetType = UNSET
     max_output_tokens: MaxTokens | UnsetType = UNSET
     tracing: str | dict[str, Any] | UnsetType | None = UNSET
     truncation: Truncation | UnsetType = UNSET
     prompt: dict[str, Any] | UnsetType | None = UNSET
     audio: AudioPatch | UnsetType = UNSET
-    include: tuple[Include, ...] | UnsetType | None = UNSET
+    include: Includes | UnsetType | None = UNSET
     temperature: Temperature | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning: Reasoning | UnsetType = UNSET
@@ -342,7 +361,7 @@ class TranscriptionSettingsPatch(Patch, tag="transcription"):
 
     target = TranscriptionSettings
     audio: TranscriptionAudioPatch | UnsetType = UNSET
-    include: tuple[Include, ...] | UnsetType | None = UNSET
+    include: Includes | UnsetType | None = UNSET
 
 
 S = TypeVar("S", bound=Struct)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from realtime.engines.scripted import SENTENCE
+from realtime.wire.server import MAX_FRAME
 from tests.compat.story import BEGINNING, INTERRUPTION, PICTURE, PLAYED_MS, QUESTION, begin_story, frames
 from tests.compat.test_openai_python import STANDARD
 from tests.e2e.test_tools import ROME, call
@@ -163,3 +164,15 @@ async def test_a_picture_reaches_the_endpoint(tap: Tap, endpoint: ChatEndpoint) 
         await call.until_type("agent_end")
     text, image = endpoint.requests[0].body["messages"][-1]["content"]
     assert (text["text"], image["image_url"]) == ("What is this?", {"url": PICTURE, "detail": "low"})
+
+
+async def test_a_picture_that_no_frame_may_carry_reaches_the_endpoint_and_breaks_nothing(tap: Tap, endpoint: ChatEndpoint) -> None:
+    large = PICTURE + "A" * MAX_FRAME
+    content = [{"type": "input_text", "text": "What is this?"}, {"type": "input_image", "image_url": large, "detail": "low"}]
+    async with await dial(tap, **TEXT) as session:
+        call = Call(session)
+        await session.send_message({"type": "message", "role": "user", "content": content})
+        await call.until_type("agent_end")
+        added = await tap.wait_for("conversation.item.added")
+    assert added["item"]["content"] == [{"type": "input_text", "text": "What is this?"}, {"type": "input_image", "detail": "low"}]
+    assert endpoint.requests[0].body["messages"][-1]["content"][1]["image_url"] == {"url": large, "detail": "low"}

@@ -47,7 +47,7 @@ NO_MAX_TOKENS = {
     }
 }
 NO_STREAM_OPTIONS = {"error": {"message": "Extra inputs are not permitted, field: 'stream_options'"}}
-TOO_LONG = {"error": {"message": "This model's maximum context length is 8192 tokens.", "code": "context_length_exceeded"}}
+UNSAFE = {"error": {"message": "Unsafe.", "code": "content_policy_violation"}}
 
 
 @pytest.fixture
@@ -268,17 +268,27 @@ async def test_an_endpoint_that_refuses_everything_is_not_asked_for_ever(stub: C
     assert len(stub.requests) == 3
 
 
+async def test_a_refusal_for_length_is_not_taken_for_one_of_the_shape(stub: ChatEndpoint, llm: ChatLlm) -> None:
+    message = (
+        "'max_tokens' or 'max_completion_tokens' is too large: 4096. This model's maximum context length is 4096 tokens "
+        "and your request has 200 input tokens (4096 > 4096 - 200)."
+    )
+    stub.script(refusal(400, {"error": {"message": message, "code": 400}}))
+    assert (await failure(llm, max_output_tokens=4096)).code == "context_length_exceeded"
+    assert len(stub.requests) == 1
+
+
 async def test_a_refusal_about_something_else_teaches_nothing(stub: ChatEndpoint, llm: ChatLlm) -> None:
-    stub.script(refusal(400, TOO_LONG), refusal(400, TOO_LONG))
-    assert (await failure(llm)).code == "context_length_exceeded"
+    stub.script(refusal(400, UNSAFE), refusal(400, UNSAFE))
+    assert (await failure(llm)).code == "content_policy_violation"
     await events(llm)
     assert "stream_options" in stub.requests[-1].body
 
 
 async def test_an_endpoint_that_is_known_is_not_asked_twice(stub: ChatEndpoint, llm: ChatLlm) -> None:
     await events(llm)
-    stub.script(refusal(400, TOO_LONG))
-    assert (await failure(llm)).code == "context_length_exceeded"
+    stub.script(refusal(400, UNSAFE))
+    assert (await failure(llm)).code == "content_policy_violation"
     assert len(stub.requests) == 2
 
 

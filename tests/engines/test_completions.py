@@ -10,7 +10,7 @@ import pytest
 from realtime.engines.completions import Answer, Shape, body
 from realtime.errors import EngineError
 from realtime.ports import CallBegan, Finished, LlmRequest, Recording, TokenUsage
-from realtime.wire.items import InputAudio, InputText, Message
+from realtime.wire.items import MAX_EXTRA, InputAudio, InputText, Message
 from realtime.wire.settings import FunctionChoice, FunctionTool, PcmFormat, ToolChoice
 
 
@@ -308,6 +308,15 @@ def test_what_comes_with_a_call_is_kept_for_the_way_back(chunks: list[bytes]) ->
         answer.read(each)
     assert answer.finished().extras[0] == SIGNATURE
     assert not any(answer.finished().extras[1:])
+
+
+def test_what_comes_with_all_calls_together_has_a_limit() -> None:
+    half = {"signature": "x" * (MAX_EXTRA // 2 - 20)}
+    answer = Answer()
+    answer.read(calls(piece("f", "{}", id="a", extra_content=half)))
+    answer.read(calls(piece("g", "{}", id="b", extra_content=half)))
+    with pytest.raises(EngineError, match=str(MAX_EXTRA)):
+        answer.read(calls(piece("h", "{}", id="c", extra_content={"signature": "x" * 40})))
 
 
 def test_a_piece_that_belongs_to_no_call_is_no_call() -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from realtime.engines.refusals import MAX_CODE, MAX_MESSAGE, failed, masked, refused
+from realtime.errors import CONTEXT_LENGTH_EXCEEDED
 
 KEY = "sk-secret-0123456789"
 
@@ -121,3 +122,110 @@ def test_a_long_code_is_cut() -> None:
 def test_an_error_inside_an_answer(error: bytes, code: str, message: str) -> None:
     found = failed(error, secret=KEY)
     assert (found.code, found.message) == (code, message)
+
+
+def said(message: str, **more: object) -> bytes:
+    return msgspec.json.encode({"error": {"message": message, **more}})
+
+
+TOO_LONG: dict[str, tuple[int, bytes]] = {
+    "OpenAI": (
+        400,
+        said(
+            "This model's maximum context length is 4097 tokens. However, your messages resulted in 4294 tokens. "
+            "Please reduce the length of the messages.",
+            type="invalid_request_error",
+            param="messages",
+            code="context_length_exceeded",
+        ),
+    ),
+    "OpenAI, GPT-5": (
+        400,
+        said("Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 289650 tokens.", code="invalid_request"),
+    ),
+    "OpenAI, responses": (400, said("Your input exceeds the context window of this model. Please adjust your input and try again.")),
+    "vLLM": (
+        400,
+        msgspec.json.encode(
+            {
+                "object": "error",
+                "message": "This model's maximum context length is 6048 tokens. However, you requested 6616 tokens (568 in the messages, "
+                "6048 in the completion). Please reduce the length of the messages or completion.",
+                "type": "BadRequestError",
+                "param": None,
+                "code": 400,
+            }
+        ),
+    ),
+    "DeepSeek": (400, said("This model's maximum context length is 131072 tokens. However, ...", code="invalid_request_error")),
+    "llama.cpp": (400, said("request (4390 tokens) exceeds the available context size (4096 tokens), try increasing it", code=400)),
+    "llama.cpp, by its type": (400, said("Too much.", type="exceed_context_size_error", code=400)),
+    "llama.cpp, late": (500, said("Context size has been exceeded.", type="server_error", code=500)),
+    "Gemini": (
+        400,
+        b"[" + said("The input token count (1200293) exceeds the maximum number of tokens allowed (1048576).", code=400) + b"]",
+    ),
+    "Groq": (400, said("Please reduce the length of the messages or completion.", code="context_length_exceeded")),
+    "Cerebras": (400, said("Please reduce the length of the messages or completion. Current length is 42328 while limit is 40000")),
+    "Mistral": (400, b'{"object":"error","message":"Prompt contains 40000 tokens, too large for model with 32768 maximum context length"}'),
+    "OpenRouter": (
+        400,
+        said("This endpoint's maximum context length is 40960 tokens. However, you requested about 42988 tokens.", code=400),
+    ),
+    "OpenRouter, of a provider": (
+        502,
+        said(
+            "Provider returned error",
+            code=502,
+            metadata={"raw": '{"error":{"message":"This model\'s maximum context length is 262144 tokens."}}', "provider_name": "Nvidia"},
+        ),
+    ),
+    "GitHub Models": (413, said("Request body too large for gpt-4o model. Max size: 8000 tokens.", code="tokens_limit_reached")),
+    "a proxy": (413, b"<html><title>413 Request Entity Too Large</title></html>"),
+    "LiteLLM": (400, said("litellm.ContextWindowExceededError: Context Window exceeded for given call.", code="400")),
+    "Anthropic": (400, said("prompt is too long: 210094 tokens > 200000 maximum")),
+    "Anthropic, with its answer": (400, said("input length and `max_tokens` exceed context limit: 199759 + 8192 > 200000")),
+    "Perplexity": (400, said("The total length of all messages is too long.")),
+    "SGLang": (400, said("The input (9000 tokens) is longer than the model's context length (8192 tokens).")),
+    "LM Studio": (400, b'{"error":"Trying to keep the first 10136 tokens when context the overflows. However, ..."}'),
+    "TGI": (422, b'{"error":"Input validation error: `inputs` tokens + `max_new_tokens` must be <= 1512. Given: 1000"}'),
+    "llama-cpp-python": (400, said("Requested tokens (2285) exceed context window of 2048")),
+}
+
+
+@pytest.mark.parametrize(("status", "body"), TOO_LONG.values(), ids=TOO_LONG.keys())
+def test_a_prompt_that_is_too_long_has_one_code_however_it_is_said(status: int, body: bytes) -> None:
+    error = refused(status, body, secret=KEY)
+    assert (error.code, error.status) == (CONTEXT_LENGTH_EXCEEDED, status)
+    assert error.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        said("Unsupported parameter: 'max_tokens' is not supported with this model.", code="unsupported_parameter"),
+        said("max_tokens is too large: 100000. This model supports at most 4096 completion tokens."),
+        said("Provider returned error", metadata=None),
+        said("Provider returned error", metadata={"raw": "upstream is busy"}),
+        said("Bad.", code=["a", "list"], type={"an": "object"}),
+    ],
+)
+def test_what_is_refused_for_another_reason_has_another_code(body: bytes) -> None:
+    assert refused(400, body, secret=KEY).code != CONTEXT_LENGTH_EXCEEDED
+
+
+def test_a_body_that_is_too_large_for_the_minute_is_a_matter_of_time() -> None:
+    body = said(
+        "Request too large for model on tokens per minute (TPM): Limit 6000, Requested 7000.", type="tokens", code="rate_limit_exceeded"
+    )
+    assert refused(413, body, secret=KEY).code == "rate_limit_exceeded"
+
+
+def test_a_throttle_speaks_of_tokens_too() -> None:
+    body = said("Too many input tokens per minute: the input is too long for now.")
+    assert refused(429, body, secret=KEY).code == "rate_limit_exceeded"
+
+
+def test_a_stream_that_broke_may_mean_that_the_prompt_is_too_long() -> None:
+    error = b'{"code":400,"message":"the request exceeds the available context size.","type":"exceed_context_size_error","n_ctx":8192}'
+    assert failed(error, secret=KEY).code == CONTEXT_LENGTH_EXCEEDED

@@ -37,6 +37,11 @@ def test_an_empty_purse_is_not_asked_twice(code: str) -> None:
     assert delay(status(429, body=b'{"error":{"code":"%s"}}' % code.encode())) is None
 
 
+@pytest.mark.parametrize("number", [400, 500, 502])
+def test_a_prompt_that_is_too_long_is_as_long_the_next_time(number: int) -> None:
+    assert delay(status(number, body=b'{"error":{"message":"Context size has been exceeded."}}')) is None
+
+
 def test_attempts_are_bounded() -> None:
     assert delay(LOST, MAX_ATTEMPTS - 1) is not None
     assert delay(LOST, MAX_ATTEMPTS) is None

@@ -34,6 +34,17 @@ PROMPT_TOKENS = 12
 """What the stub claims that every prompt has; the answer's count is that of its tokens."""
 
 
+TOO_LONG = {
+    "error": {
+        "message": "This model's maximum context length is 4097 tokens. However, your messages resulted in 4294 tokens.",
+        "type": "invalid_request_error",
+        "param": "messages",
+        "code": "context_length_exceeded",
+    }
+}
+"""How OpenAI refuses a prompt that is too long."""
+
+
 class Stop(Enum):
     """How a reply ends where it does not end well."""
 
@@ -132,6 +143,10 @@ class ChatEndpoint:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.disconnects = 0
+        self.max_prompt: int | None = None
+        """Bytes of the `messages`, as JSON, over which a request is refused."""
+        self.refused: list[Request] = []
+        """Those of `requests` that were too long."""
         self._replies: deque[Reply] = deque()
         self._changed = asyncio.Condition()
         self._closing = asyncio.Event()
@@ -177,9 +192,10 @@ class ChatEndpoint:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await self._decoded(request)
-        reply = self._replies.popleft() if self._replies else self._otherwise(request)
+        arrived = Request(body, request.headers, id(request.transport))
+        reply = self._refusal(arrived) or (self._replies.popleft() if self._replies else self._otherwise(request))
         async with self._changed:
-            self.requests.append(Request(body, request.headers, id(request.transport)))
+            self.requests.append(arrived)
             self._changed.notify_all()
         try:
             return await self._play(request, reply)
@@ -187,6 +203,12 @@ class ChatEndpoint:
             self.disconnects += 1
             await asyncio.shield(self._notify())
             raise
+
+    def _refusal(self, request: Request) -> Reply | None:
+        if self.max_prompt is None or len(msgspec.json.encode(request.body["messages"])) <= self.max_prompt:
+            return None
+        self.refused.append(request)
+        return refusal(400, TOO_LONG)
 
     async def _play(self, request: web.Request, reply: Reply) -> web.StreamResponse:
         response = web.StreamResponse(status=reply.status, headers=reply.headers)

@@ -56,6 +56,7 @@ class Reader:
 
     def read(self, event: server.ServerEvent, answers: str | None) -> None:
         for frame in self._codec.encode(event, answers):
+            assert len(frame) < server.MAX_FRAME
             told = json.loads(frame)
             msgspec.json.decode(frame, type=self._events[told["type"]])
             assert told["event_id"]

@@ -8,13 +8,14 @@ from typing import Any
 
 from msgspec import UNSET, Struct, field
 
+from realtime.errors import CONTEXT_LENGTH_EXCEEDED
 from realtime.ports import LlmRequest
 from realtime.session import inputs
 from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Judge, Send, Speak, Transcribe
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
 from realtime.wire import client, server
-from realtime.wire.items import FunctionCall, InputAudio, Message
+from realtime.wire.items import FunctionCall, InputAudio, Item, Message
 from realtime.wire.settings import AnySettings, CustomVoice, Settings, TranscriptionSettings, sample_width
 
 KEPT = ("conversation_id", "output_modalities", "max_output_tokens", "audio", "metadata", "temperature")
@@ -74,7 +75,10 @@ class Running(Struct):
 
     created: server.Response
     terms: Terms
-    asked: bool = False
+    asked: int = 0
+    """How often the model was asked."""
+    aside: bool = False
+    """The client chose its context."""
     clause: int = -1
     speaking: bool = False
     items: list[Opened] = field(default_factory=list)
@@ -113,7 +117,7 @@ class Referee:
         """The item that was committed and must be added next."""
         self._new: list[str] = []
         """Those that this input committed."""
-        self._told: set[tuple[str, int]] = set()
+        self._transcribed: set[tuple[str, int]] = set()
         """Parts whose transcript is out, by item and index."""
         self._written: dict[str, str] = {}
         """What each item of a response said, or called a tool with."""
@@ -159,11 +163,11 @@ class Referee:
             case Send(event=event):
                 self._event(input, event)
             case Generate() | Speak():
-                self._asked(self.running[effect.response_id], effect)
+                self._asked(input, self.running[effect.response_id], effect)
             case Transcribe() if effect.partial:
                 assert effect.item_id == self.turn, "half an utterance is heard while it is spoken"
             case Transcribe():
-                assert (effect.item_id, effect.content_index) not in self._told
+                assert (effect.item_id, effect.content_index) not in self._transcribed
             case Judge():
                 assert effect.item_id == self.turn, "who has stopped is not judged"
                 assert self._session._abilities.judges
@@ -178,7 +182,7 @@ class Referee:
 
     # Work that is asked for
 
-    def _asked(self, run: Running, effect: Generate | Speak) -> None:
+    def _asked(self, input: Input, run: Running, effect: Generate | Speak) -> None:
         terms = run.terms
         native = terms.modality == "audio" and self._session._abilities.speaks
         if isinstance(effect, Speak):
@@ -189,11 +193,16 @@ class Referee:
             run.clause, run.speaking = effect.clause, True
             assert (effect.voice, effect.speed, effect.format) == (terms.voice, terms.speed, terms.format)
             return
-        assert not run.asked, "a response asks the model once"
-        run.asked = True
+        run.asked += 1
+        if run.asked > 1:
+            assert isinstance(input, inputs.ResponseBroke)
+            assert input.error.code == CONTEXT_LENGTH_EXCEEDED
+            assert (run.asked, run.items, run.aside) == (2, [], False), "a response asks the model once more, if nothing has come of it"
         request = effect.request
         assert (request.voice, effect.format) == ((terms.voice, terms.format) if native else (None, None))
         self._hears(request)
+        if not run.aside:
+            self._told(request.items, again=run.asked > 1)
         assert request.instructions == terms.instructions
         assert request.max_output_tokens == (None if terms.max_output_tokens == "inf" else terms.max_output_tokens)
         assert (request.tools, request.tool_choice) == (terms.tools, terms.tool_choice)
@@ -206,6 +215,18 @@ class Referee:
         assert not heard or self._session._abilities.hears
         assert heard == [place for place in spoken if place in heard]
         assert all(recording.audio and len(recording.audio) % sample_width(recording.format) == 0 for recording in request.sounds)
+
+    def _told(self, items: tuple[Item, ...], *, again: bool) -> None:
+        """What the model is told is the conversation, perhaps without some of its older turns."""
+        ids = [str(item.id) for item in items]
+        if not again:  # or it is what was told before, and that may have been changed since
+            assert ids == [id for id in self.order if id in set(ids)]
+            # What the same input added later, it was not told.
+            said = {item.id: item for item in self._session.conversation.items() if item.id in self.order}
+            system = {id for id, item in said.items() if isinstance(item, Message) and item.role == "system"}
+            assert system <= set(ids), "instructions are never left out"
+            newest = [item.id for item in said.values() if isinstance(item, Message) and item.role == "user"][-1:]
+            assert set(newest) <= set(ids), "nor what is to be answered"
 
     # Events
 
@@ -238,7 +259,7 @@ class Referee:
         assert response.output_modalities == (terms.modality,)
         assert (response.audio.output.voice, response.audio.output.format) == (terms.voice, terms.format)
         assert (response.max_output_tokens, response.metadata) == (terms.max_output_tokens, terms.metadata)
-        self.running[response.id] = Running(response, terms)
+        self.running[response.id] = Running(response, terms, aside=params is not None and params.input is not UNSET)
 
     def _done(self, response: server.Response) -> None:
         run = self.running.pop(response.id)  # a KeyError is a second `response.done`, or one without `response.created`
@@ -259,7 +280,7 @@ class Referee:
     def _item(self, event: server.ConversationItemAdded | server.ConversationItemDone | server.ConversationItemDeleted) -> None:
         if isinstance(event, server.ConversationItemDeleted):
             self.order.remove(event.item_id)
-            self._told = {told for told in self._told if told[0] != event.item_id}
+            self._transcribed = {told for told in self._transcribed if told[0] != event.item_id}
             return
         id = event.item.id
         assert isinstance(id, str)
@@ -348,10 +369,10 @@ class Referee:
                 assert not any(run.default for run in self.running.values())
             case server.TranscriptionDelta(item_id=id):
                 assert id in self.order or id == self.turn, "what is spoken, and what has been"
-                assert (id, event.content_index) not in self._told, "nothing after the whole"
+                assert (id, event.content_index) not in self._transcribed, "nothing after the whole"
             case server.TranscriptionCompleted(item_id=id):
                 assert id in self.order, "only what is in the conversation is transcribed for the client"
-                self._told.add((id, event.content_index))
+                self._transcribed.add((id, event.content_index))
             case server.TranscriptionFailed(item_id=id):
                 assert id in self.order, "only what is in the conversation is transcribed for the client"
 
@@ -373,6 +394,7 @@ class Referee:
         assert session.settings == self.settings
         assert session.busy == bool(self.running)
         assert session._responses._asides.keys() <= self.running.keys(), "nothing is kept of what has ended"
+        assert session._responses._final <= self.running.keys()
         if isinstance(input, client.SessionUpdate | inputs.DetectionFailed) and session._speaking.id is None:
             self.turn = None  # these may forget a turn, without a word
         assert session._speaking.id == self.turn
@@ -382,17 +404,28 @@ class Referee:
         self._new.clear()
         self._account()
 
+        self._sounds()
+
     def _check_new(self, id: str) -> None:
         entry = self._session.conversation.find(id)
         assert entry is not None
-        audio, part = entry.sounds[0].audio, entry.part(0)
-        at = self._stream.find(audio, self._used)
+        sound, part = entry.sounds[0], entry.part(0)
+        at = self._used if sound.released else self._stream.find(sound.audio, self._used)
         assert at >= 0, "what is committed is what came in, and nothing twice"
-        self._used = at + len(audio)
-        self._taken += len(audio)
+        self._used = at + sound._size
+        self._taken += sound._size
         assert part is not None
         known = part.transcript is not None or self._session._transcripts.pending(id)
         assert known or isinstance(self.settings, TranscriptionSettings), "what is committed is transcribed"
+
+    def _sounds(self) -> None:
+        """Sound is kept within its budget, but for what is needed."""
+        conversation = self._session.conversation
+        held = {entry.id: sum(len(sound.audio) for sound in entry.sounds.values()) for entry in conversation}
+        assert conversation.held == sum(held.values())
+        if conversation.held > self._session._abilities.audio_bytes:
+            kept = [id for id, size in held.items() if size]
+            assert all(id == self.order[-1] or self._session._transcripts.pending(id) for id in kept)
 
     def _account(self) -> None:
         """Samples in are samples committed, let go and held."""

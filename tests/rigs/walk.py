@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from realtime.errors import ClientError
+from realtime.errors import CONTEXT_LENGTH_EXCEEDED, ClientError
+from realtime.ports import TokenUsage
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
 from realtime.session.effects import Abandon, Detect, Effect, Generate, Judge, Send, Speak, Transcribe
@@ -56,6 +57,8 @@ TEXTS = ("Hello", ", world", ". ", " It is 3.14", "!\n", " and so on, and on, an
 HEARD = ("", "Hello.", "What is this?", "What is", "What is the", "Hello, hello,")
 OOPS = ErrorInfo(type="server_error", code="oops", message="Oops.", param="none")
 
+TOO_LONG = ErrorInfo(code=CONTEXT_LENGTH_EXCEEDED, message="Too long.")
+
 Job = Generate | Speak | Transcribe | Judge | Detect
 
 _encode = msgspec.json.Encoder().encode
@@ -93,6 +96,8 @@ class Life:
             judges=dice.random() < 0.7,
             interruption_ms=dice.choice([32, 96]),
             session_seconds=SESSION_SECONDS,
+            context_tokens=dice.choice([0, 0, 40, 200]),
+            audio_bytes=dice.choice([0, 20_000, 100_000_000]),
         )
         settings = _beginning(dice, abilities)
         self._session, self._twin = (Session(settings, CountedIds(), abilities) for _ in range(2))
@@ -211,7 +216,9 @@ class Engines:
                 if dice < 0.7:
                     return self._call(id), False
                 reason: Any = self._dice.choices(["stop", "length", "content_filter"], [6, 1, 1])[0]
-                return (inputs.GenerationFinished(id, reason, None) if dice < 0.96 else inputs.ResponseBroke(id, OOPS)), True
+                if dice < 0.94:
+                    return inputs.GenerationFinished(id, reason, self._dice.choice([None, TokenUsage(300, 7)])), True
+                return inputs.ResponseBroke(id, OOPS if dice < 0.96 else TOO_LONG), True
             case Speak(response_id=id, clause=clause):
                 if dice < 0.5:
                     return inputs.ClauseSounded(id, clause, self._dice.randbytes(480)), False
@@ -305,6 +312,7 @@ class Client:
             {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "call_1"},
             {"type": "function_call_output", "call_id": "call_1", "output": "4"},
             {"type": "message", "role": "system", "content": []},
+            {"type": "message", "role": "system", "content": [{"type": "input_text", "text": "Be kind."}]},
         ]
         item = self._dice.choice(items)
         self._count += 1
@@ -372,6 +380,7 @@ class Client:
             "max_output_tokens": self._dice.choice(["inf", 10]),
             "prompt": None,
             "include": self._dice.choice([None, ["item.input_audio_transcription.logprobs"]]),
+            "truncation": self._dice.choice(["auto", "disabled", {"type": "retention_ratio", "retention_ratio": 0.5}]),
         }
         named = {name: value for name, value in session.items() if self._dice.random() < 0.5}
         transcribes = isinstance(self._referee.settings, TranscriptionSettings) ^ (self._dice.random() < 0.1)

@@ -9,6 +9,8 @@ from realtime.session.admission import admit, check_audio
 from realtime.session.conversation import Entry
 from realtime.session.ids import CountedIds
 from realtime.wire.items import (
+    MAX_EXTRA,
+    MAX_ITEM_TEXT,
     Audio,
     FunctionCall,
     FunctionCallOutput,
@@ -92,6 +94,39 @@ def test_the_models_sound_is_not_the_clients_to_write() -> None:
 @pytest.mark.parametrize("url", ["https://example.com/cat.png", "data:text/html;base64,AAAA", ""])
 def test_a_picture_is_a_data_uri(url: str) -> None:
     assert refusal(InputImage(url)) == ("invalid_value", "item.content[1].image_url")
+
+
+def test_a_picture_must_be_there() -> None:
+    assert refusal(InputImage()) == ("missing_required_parameter", "item.content[1].image_url")
+
+
+HALF = MAX_ITEM_TEXT // 2
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        Message("user", [InputText("x" * HALF), InputAudio("x" * HALF)]),
+        Message("assistant", [OutputText("x" * HALF), OutputAudio("x" * HALF)]),
+        Message("user", [InputText("x" * HALF), Text("x" * HALF), PICTURE]),
+    ],
+)
+def test_all_words_of_an_item_together_have_a_limit(item: Message) -> None:
+    enter(item)
+    part = item.content[0]
+    assert isinstance(part, InputText | OutputText)
+    part.text += "x"
+    with pytest.raises(ClientError, match=str(MAX_ITEM_TEXT)) as refused:
+        enter(item)
+    assert (refused.value.code, refused.value.param) == ("string_above_max_length", "item.content")
+
+
+def test_what_goes_with_a_call_has_a_limit() -> None:
+    fits = "x" * (MAX_EXTRA - len('{"s":""}'))
+    enter(FunctionCall("f", "{}", extra_content={"s": fits}))
+    with pytest.raises(ClientError, match=str(MAX_EXTRA)) as refused:
+        enter(FunctionCall("f", "{}", extra_content={"s": fits + "x"}))
+    assert (refused.value.code, refused.value.param) == ("object_above_max_length", "item.extra_content")
 
 
 def test_a_picture_is_let_in() -> None:

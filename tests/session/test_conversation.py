@@ -112,12 +112,79 @@ def test_only_spoken_parts_are_found() -> None:
     assert Entry(FunctionCall("f", "{}", id="x")).part(0) is None
 
 
-def test_an_item_is_retrieved_with_its_sound_and_kept_without() -> None:
-    entry = Entry(Message("user", [InputText("a"), InputAudio("b")], "x"), {1: Sound(PcmuFormat(), b"sound")})
-    assert entry.with_audio() == Message("user", [InputText("a"), InputAudio("b", b"sound")], "x")
-    assert entry.item == Message("user", [InputText("a"), InputAudio("b")], "x")
+def spoken(id: str, size: int) -> Entry:
+    return Entry(Message("user", [InputAudio("Hello.")], id), {0: Sound(PcmuFormat(), bytes(size))})
 
 
-def test_a_call_is_retrieved_as_it_is() -> None:
-    call = FunctionCall("f", "{}", id="x")
-    assert Entry(call).with_audio() is call
+def released(talk: Conversation) -> list[str]:
+    return [entry.id for entry in talk if any(sound.released for sound in entry.sounds.values())]
+
+
+def nobody(_: str) -> bool:
+    return False
+
+
+def talk(*sizes: int) -> Conversation:
+    """Items a, b, c ... with so many bytes of sound."""
+    talk = Conversation("conv_1")
+    for id, size in zip("abcdef", sizes, strict=False):
+        talk.insert(spoken(id, size))
+    return talk
+
+
+def test_sound_within_the_budget_is_kept() -> None:
+    ours = talk(100, 100)
+    ours.let_go(200, nobody)
+    assert (released(ours), ours.held) == ([], 200)
+
+
+def test_the_oldest_sound_is_let_go_first() -> None:
+    ours = talk(100, 100, 100, 100)
+    ours.let_go(250, nobody)
+    assert (released(ours), ours.held) == (["a", "b"], 200)
+    ours.let_go(250, nobody)
+    assert released(ours) == ["a", "b"]
+
+
+def test_the_oldest_is_who_came_first_wherever_it_was_put() -> None:
+    ours = talk(100, 100)
+    ours.insert(spoken("first", 100), 0)
+    ours.let_go(200, nobody)
+    assert released(ours) == ["a"]
+
+
+def test_the_newest_item_keeps_its_sound() -> None:
+    ours = talk(100, 1000)
+    ours.let_go(0, nobody)
+    assert (released(ours), ours.held) == (["a"], 1000)
+    ours.insert(text("later"))
+    ours.let_go(0, nobody)
+    assert (released(ours), ours.held) == (["a", "b"], 0)
+
+
+def test_who_needs_its_sound_keeps_it() -> None:
+    ours = talk(100, 100, 100)
+    ours.let_go(100, lambda id: id == "a")
+    assert (released(ours), ours.held) == (["b"], 200)
+
+
+def test_what_is_deleted_is_not_counted() -> None:
+    ours = talk(100, 100)
+    ours.delete("a")
+    assert ours.held == 100
+
+
+def test_an_item_that_is_finished_is_counted_once_it_has_its_sound() -> None:
+    ours = conversation("a")
+    ours.insert(Entry(Message("assistant", [], "b", "in_progress")))
+    ours.finish(Message("assistant", [OutputAudio("Hi.")], "b"), {0: Sound(PcmuFormat(), bytes(100))})
+    assert ours.held == 100
+
+
+def test_what_is_truncated_counts_as_what_is_left() -> None:
+    ours = talk(800)
+    entry = ours.find("a")
+    assert entry is not None
+    entry.sounds[0].truncate(50)
+    ours.weigh(entry)
+    assert ours.held == 400

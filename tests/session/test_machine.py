@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from realtime.session.abilities import Abilities
-from realtime.session.effects import Close, Send
+from realtime.session.effects import Close, Effect, Generate, Send, Transcribe
 from realtime.session.ids import CountedIds
-from realtime.session.inputs import Opened, TimePassed
+from realtime.session.inputs import Input, Opened, SpeechTranscribed, TimePassed
 from realtime.session.machine import GOING_AWAY, Session
 from realtime.wire.client import ResponseCancel, ResponseCreate, ResponseParams
-from realtime.wire.server import Conversation, ConversationCreated, Error, SessionCreated
+from realtime.wire.server import MAX_FRAME, Conversation, ConversationCreated, Error, SessionCreated
 from realtime.wire.settings import Settings
+from tests.rigs import largest
 from tests.rigs.transcript import Transcript
-from tests.rigs.walk import walk
+from tests.rigs.walk import CODECS, walk
 
 SETTINGS = Settings(id="sess_1", model="any", expires_at=0)
 
@@ -79,6 +81,60 @@ def test_it_is_busy_while_a_response_runs() -> None:
         states.append(session.busy)
     session.receive(ResponseCancel(response_id="resp_2"), now=0.0)
     assert [*states, session.busy] == [False, True, True, True, False]
+
+
+class Longest:
+    """The longest frame that each dialect wrote of a session."""
+
+    def __init__(self) -> None:
+        self._session = Session(SETTINGS, CountedIds(), Abilities(audio_bytes=100_000_000))
+        self.lengths = dict.fromkeys(CODECS, 0)
+
+    def take(self, input: Input) -> list[Effect]:
+        effects = self._session.receive(input, now=0.0)
+        for sent in [effect for effect in effects if isinstance(effect, Send)]:
+            for codec in CODECS:
+                self.lengths[codec] = max(self.lengths[codec], *map(len, codec.encode(sent.event, sent.answers)), 0)
+        return effects
+
+    def answer(self, frame: str, outcomes: Callable[[str], Iterator[Input]]) -> None:
+        (id,) = [effect.response_id for effect in self.take(largest.read(frame)) if isinstance(effect, Generate)]
+        for outcome in outcomes(id):
+            if not self._session.busy:
+                return
+            self.take(outcome)
+
+
+def check_longest(longest: Longest, least: int) -> None:
+    """And it is a frame of a size that matters, or nothing would have been tried."""
+    assert all(least < length < MAX_FRAME for length in longest.lengths.values()), longest.lengths
+
+
+def test_nothing_that_a_client_may_write_makes_too_long_a_frame() -> None:
+    longest = Longest()
+    for frame in largest.client():
+        effects = longest.take(largest.read(frame))
+        for effect in effects:
+            if isinstance(effect, Transcribe):
+                longest.take(SpeechTranscribed(effect.item_id, effect.content_index, largest.ENDLESS, 1.0))
+    check_longest(longest, 5_000_000)
+
+
+@pytest.mark.parametrize(
+    ("modality", "outcomes", "least"),
+    [
+        ("text", largest.spoken, 1_500_000),
+        ("audio", largest.spoken, 1_500_000),
+        ("audio", largest.called, 900_000),
+        ("text", largest.finished, 2_500_000),
+    ],
+)
+def test_nothing_that_an_endpoint_may_write_makes_too_long_a_frame(
+    modality: str, outcomes: Callable[[str], Iterator[Input]], least: int
+) -> None:
+    longest = Longest()
+    longest.answer(largest.response(modality), outcomes)
+    check_longest(longest, least)
 
 
 WALKS = 4

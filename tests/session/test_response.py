@@ -10,7 +10,7 @@ from realtime.ports import LlmRequest, Recording, TokenUsage
 from realtime.session.conversation import Conversation, Entry
 from realtime.session.effects import Abandon, Effect, Effects, Generate, Send, Speak
 from realtime.session.ids import CountedIds
-from realtime.session.response import Response, Terms
+from realtime.session.response import MAX_ANSWER, Response, Terms
 from realtime.wire import server
 from realtime.wire.items import InputText, Message, OutputAudio, OutputText
 from realtime.wire.settings import PcmuFormat
@@ -372,3 +372,40 @@ def test_only_speech_of_the_models_own_is_counted_as_its_work(terms: Terms, spok
     usage = stage.done().usage
     assert usage is not None
     assert usage.output_token_details.audio_tokens == spoken
+
+
+def test_an_answer_has_room_for_so_much_and_no_more() -> None:
+    response = running(TEXT).response
+    assert [response.grant(MAX_ANSWER - 10), response.grant(15), response.grant(1)] == [MAX_ANSWER - 10, 10, 0]
+
+
+def test_an_answer_that_is_stopped_is_incomplete_and_nobody_goes_on_with_it() -> None:
+    stage = running(TEXT)
+    stage.response.add_text("Hi.")
+    stage.response.stop()
+    effects = stage.taken()
+    assert Abandon("resp_1") in effects
+    (done,) = [each.event for each in effects if isinstance(each, Send) and isinstance(each.event, server.ResponseDone)]
+    assert (done.response.status, done.response.output[0].status) == ("incomplete", "incomplete")
+    assert done.response.status_details == server.StatusDetails(type="incomplete", reason="max_output_tokens")
+
+
+def test_it_knows_whether_it_was_asked_and_whether_anything_came() -> None:
+    response = Stage(TEXT).response
+    assert (response.request, response.begun) == (None, False)
+    response.generate((QUESTION,))
+    assert response.request is not None
+    assert not response.begun
+    response.begin_call(0, "f", "")
+    assert response.begun
+
+
+def test_it_may_be_asked_anew_while_nothing_has_come() -> None:
+    stage = running(TEXT)
+    stage.response.generate(())
+    (effect,) = stage.taken()
+    assert isinstance(effect, Generate)
+    assert effect.request.items == ()
+    stage.response.add_text("Hi.")
+    stage.response.end_text("stop", None, ())
+    assert stage.done().status == "completed"

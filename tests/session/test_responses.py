@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from msgspec.structs import replace
 
 from realtime.errors import ClientError
-from realtime.ports import Recording
+from realtime.ports import Recording, TokenUsage
 from realtime.session.abilities import Abilities
 from realtime.session.conversation import Conversation, Entry
 from realtime.session.effects import Abandon, Effects, Generate, Send, Transcribe
 from realtime.session.ids import CountedIds
-from realtime.session.inputs import GenerationFinished, SpeechGenerated, SpeechTranscribed, TextGenerated, TranscriptionBroke
-from realtime.session.responses import Responses
+from realtime.session.inputs import (
+    ArgumentsGenerated,
+    CallGenerated,
+    ClauseSounded,
+    GenerationFinished,
+    ResponseBroke,
+    SpeechGenerated,
+    SpeechTranscribed,
+    TextGenerated,
+    TranscriptionBroke,
+)
+from realtime.session.response import MAX_ANSWER
+from realtime.session.responses import CALL_SIZE, MAX_SOUND_DELTA, MAX_TEXT_DELTA, TOO_LONG, Responses
 from realtime.session.sound import Sound
 from realtime.session.transcripts import Transcripts
 from realtime.wire.client import ResponseParams
-from realtime.wire.items import InputAudio, InputText, ItemReference, Message
-from realtime.wire.server import ErrorInfo, ResponseDone, ServerEvent
+from realtime.wire.items import InputAudio, InputText, ItemReference, Message, OutputText
+from realtime.wire.server import ErrorInfo, Failure, ResponseDone, ResponseOutputAudioDelta, ResponseOutputTextDelta, ServerEvent
 from realtime.wire.settings import PcmFormat, Settings
 
 SETTINGS = Settings(id="sess_1", model="any", expires_at=0, output_modalities=("text",))
@@ -35,8 +49,13 @@ class Desk:
         self.transcripts = Transcripts(self.conversation, self._effects)
         self.responses = Responses(self.conversation, self.transcripts, self._effects, ids, abilities)
 
-    def create(self, params: ResponseParams) -> None:
-        self.responses.create(params, SETTINGS, None)
+    def create(self, params: ResponseParams, settings: Settings = SETTINGS) -> None:
+        self.responses.create(params, settings, None)
+
+    def write(self, *ids: str) -> None:
+        """Messages of the user, ten tokens each."""
+        for id in ids:
+            self.conversation.insert(Entry(Message("user", [InputText("word" * 10)], id)))
 
     def say(self, transcript: str | None) -> None:
         entry = Entry(Message("user", [InputAudio(transcript)], "item_said"), {0: Sound(PcmFormat(), b"ss")})
@@ -212,3 +231,155 @@ def test_what_a_model_speaks_is_its_voice() -> None:
     assert not desk.responses.spoken
     desk.responses.come_out(SpeechGenerated("resp_1", b"ss"))
     assert desk.responses.spoken
+
+
+# A conversation that is too long
+
+REFUSED = ResponseBroke("resp_1", ErrorInfo(code="context_length_exceeded", message="Too long."))
+DISABLED = replace(SETTINGS, truncation="disabled")
+
+
+def told(desk: Desk) -> list[list[object]]:
+    return [[item.id for item in request.request.items] for request in desk.asked()]
+
+
+def test_a_refused_prompt_is_asked_once_more_with_less(desk: Desk) -> None:
+    desk.write("a", "b", "c", "d")
+    desk.create(AUTO)
+    desk.responses.come_out(REFUSED)
+    assert told(desk) == [["a", "b", "c", "d"], ["c", "d"]]
+    desk.responses.come_out(REFUSED)
+    assert desk.done() == [("resp_1", "failed")]
+    desk.create(AUTO)
+    assert told(desk) == [["c", "d"]]
+
+
+def test_what_came_meanwhile_is_not_added_to_a_prompt_that_is_asked_again(desk: Desk) -> None:
+    desk.write("a", "b")
+    desk.create(AUTO)
+    desk.write("c")
+    desk.responses.come_out(REFUSED)
+    assert told(desk) == [["a", "b"], ["b"]]
+
+
+def test_every_response_has_its_own_second_try(desk: Desk) -> None:
+    desk.write("a", "b", "c", "d")
+    desk.create(AUTO)
+    desk.responses.come_out(REFUSED)
+    desk.responses.come_out(GenerationFinished("resp_1", "stop", None))
+    desk.create(AUTO)
+    desk.responses.come_out(ResponseBroke("resp_2", REFUSED.error))
+    assert told(desk) == [["a", "b", "c", "d"], ["c", "d"], ["c", "d"], ["d"]]
+
+
+def test_what_broke_for_another_reason_is_not_asked_again(desk: Desk) -> None:
+    desk.write("a", "b")
+    desk.create(AUTO)
+    desk.responses.come_out(ResponseBroke("resp_1", OOPS))
+    assert desk.done() == [("resp_1", "failed")]
+
+
+@pytest.mark.parametrize("begin", [TextGenerated("resp_1", "Hi."), CallGenerated("resp_1", 0, "f", "")])
+def test_what_has_begun_is_not_asked_again(desk: Desk, begin: TextGenerated | CallGenerated) -> None:
+    desk.write("a", "b")
+    desk.create(AUTO)
+    desk.responses.come_out(begin)
+    desk.responses.come_out(REFUSED)
+    assert desk.done() == [("resp_1", "failed")]
+
+
+def test_where_nothing_may_be_left_out_it_fails(desk: Desk) -> None:
+    desk.write("a", "b")
+    desk.create(AUTO, DISABLED)
+    desk.responses.come_out(REFUSED)
+    assert desk.done() == [("resp_1", "failed")]
+
+
+def test_what_the_client_chose_itself_is_not_shortened(desk: Desk) -> None:
+    desk.write("a", "b")
+    desk.create(ResponseParams(input=[ItemReference("a"), ItemReference("b")]))
+    desk.responses.come_out(REFUSED)
+    assert desk.done() == [("resp_1", "failed")]
+
+
+def test_a_client_that_waits_is_not_asked_for_it(desk: Desk) -> None:
+    desk.say(None)
+    desk.create(AUTO)
+    desk.responses.come_out(REFUSED)
+    assert desk.done() == [("resp_1", "failed")]
+
+
+def test_over_a_limit_that_is_known_nobody_is_asked() -> None:
+    desk = Desk(Abilities(context_tokens=30))
+    desk.write("a", "b", "c")
+    desk.create(AUTO, replace(DISABLED, instructions=""))
+    effects = desk.taken()
+    assert not any(isinstance(effect, Generate) for effect in effects)
+    (done,) = [effect.response for effect in effects if isinstance(effect, ResponseDone)]
+    assert done.status_details is not None
+    assert done.status_details.error == Failure(TOO_LONG.type, "context_length_exceeded", TOO_LONG.message)
+    assert not desk.responses
+    desk.create(AUTO, replace(SETTINGS, instructions=""))
+    assert told(desk) == [["b", "c"]]
+
+
+def test_the_endpoints_count_teaches_how_much_fits() -> None:
+    desk = Desk(Abilities(context_tokens=2000))
+    settings = replace(SETTINGS, instructions="word" * 400)
+    desk.write("a", "b")
+    desk.create(AUTO, settings)
+    desk.responses.come_out(GenerationFinished("resp_1", "stop", TokenUsage(420 * 4, 1)))
+    desk.create(AUTO, settings)
+    assert told(desk) == [["a", "b"], ["a", "b"]]
+    desk.responses.come_out(GenerationFinished("resp_2", "stop", None))
+    desk.write("c", "d")
+    desk.create(AUTO, settings)
+    assert told(desk) == [["b", "c", "d"]]
+
+
+# An endpoint that does not stop
+
+
+def deltas(desk: Desk, kind: type[ResponseOutputTextDelta | ResponseOutputAudioDelta]) -> list[Any]:
+    return [effect.delta for effect in desk.taken() if isinstance(effect, kind)]
+
+
+def test_much_text_at_once_is_told_in_pieces(desk: Desk) -> None:
+    desk.create(AUTO)
+    desk.responses.come_out(TextGenerated("resp_1", "x" * MAX_TEXT_DELTA + "yz"))
+    assert deltas(desk, ResponseOutputTextDelta) == ["x" * MAX_TEXT_DELTA, "yz"]
+
+
+def test_much_sound_at_once_is_told_in_whole_samples(desk: Desk) -> None:
+    desk.create(ResponseParams(output_modalities=("audio",)))
+    desk.responses.come_out(TextGenerated("resp_1", "Hello there. "))
+    desk.responses.come_out(ClauseSounded("resp_1", 0, b"s" * (2 * MAX_SOUND_DELTA + 2)))
+    assert [len(delta) for delta in deltas(desk, ResponseOutputAudioDelta)] == [MAX_SOUND_DELTA, MAX_SOUND_DELTA, 2]
+    assert MAX_SOUND_DELTA % 2 == 0
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_an_answer_that_does_not_end_is_cut(desk: Desk, spare: int) -> None:
+    desk.create(AUTO)
+    desk.responses.come_out(TextGenerated("resp_1", "x" * (MAX_ANSWER - spare)))
+    desk.responses.come_out(TextGenerated("resp_1", "y" * (spare + 1)))
+    effects = desk.taken()
+    assert Abandon("resp_1") in effects
+    (done,) = [effect.response for effect in effects if isinstance(effect, ResponseDone)]
+    assert (done.status, done.output[0].content) == ("incomplete", [OutputText("x" * (MAX_ANSWER - spare) + "y" * spare)])  # type: ignore[union-attr] # a message
+    assert not desk.responses
+
+
+def test_arguments_that_do_not_end_are_cut(desk: Desk) -> None:
+    desk.create(AUTO)
+    desk.responses.come_out(CallGenerated("resp_1", 0, "f", ""))
+    desk.responses.come_out(ArgumentsGenerated("resp_1", 0, "x" * MAX_ANSWER))
+    assert desk.done() == [("resp_1", "incomplete")]
+
+
+def test_calls_that_do_not_end_are_cut(desk: Desk) -> None:
+    desk.create(AUTO)
+    desk.responses.come_out(CallGenerated("resp_1", 0, "f" * (MAX_ANSWER - CALL_SIZE), ""))
+    assert desk.responses
+    desk.responses.come_out(CallGenerated("resp_1", 1, "g", ""))
+    assert desk.done() == [("resp_1", "incomplete")]

@@ -143,3 +143,14 @@ def test_where_nothing_was_left_over_nothing_changes(pieces: list[str | int], wo
     sound = written(*pieces)
     sound.settle()
     assert sound.truncate(sound.ms) == words
+
+
+def test_what_is_released_keeps_its_length_and_its_words() -> None:
+    sound = spoken(("One two three four.", 400), (" Five six.", 600))
+    assert (sound.held, sound.released) == (8000, False)
+    sound.release()
+    assert (sound.held, sound.released) == (0, True)
+    assert (sound.audio, sound.ms) == (b"", 1000)
+    assert sound.truncate(700) == "One two three four. Five"
+    assert (sound.audio, sound.ms) == (b"", 700)
+    assert sound.truncate(200) == "One two"

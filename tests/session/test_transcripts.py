@@ -11,7 +11,7 @@ from realtime.session.inputs import SpeechTranscribed, TranscriptionBroke
 from realtime.session.sound import Sound
 from realtime.session.speaking import Draft
 from realtime.session.transcripts import Transcripts
-from realtime.wire.items import InputAudio, InputText, Message, Part
+from realtime.wire.items import MAX_TEXT, InputAudio, InputText, Message, Part
 from realtime.wire.server import ErrorInfo, LogProb, TranscriptionCompleted, TranscriptionDelta, TranscriptionFailed
 from realtime.wire.settings import AudioInput, AudioSettings, Include, PcmuFormat, Settings, Transcription
 
@@ -92,6 +92,21 @@ def test_what_is_being_transcribed_is_not_asked_for_again(desk: Desk) -> None:
 
 def test_a_sound_without_a_spoken_part_is_passed_over(desk: Desk) -> None:
     assert desk.asked(Entry(Message("user", [InputText("Hi.")], "item_1"), {0: Sound(FORMAT, b"s")})) == []
+
+
+def test_sound_that_was_let_go_can_not_be_transcribed(desk: Desk) -> None:
+    entry = spoken(None, None)
+    entry.sounds[1].release()
+    assert [effect.content_index for effect in desk.asked(entry) if isinstance(effect, Transcribe)] == [2]
+
+
+def test_more_words_than_one_may_write_are_cut(desk: Desk) -> None:
+    entry = spoken(None)
+    desk.asked(entry)
+    text = " ".join(str(number) for number in range(MAX_TEXT // 5))
+    assert len(text) > MAX_TEXT
+    desk.transcripts.complete(SpeechTranscribed("item_1", 1, text, 1.5))
+    assert words(entry, 1) == text[:MAX_TEXT].strip()
 
 
 def test_words_come_to_the_part_they_belong_to_and_to_the_client(desk: Desk) -> None:

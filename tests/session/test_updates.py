@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -12,11 +14,14 @@ from realtime.session.response import Terms
 from realtime.session.updates import terms, updated
 from realtime.wire.client import ResponseAudio, ResponseAudioOutput, ResponseParams
 from realtime.wire.settings import (
+    MAX_TOOLS_SIZE,
+    MAX_TRACING_SIZE,
     AudioInput,
     AudioInputPatch,
     AudioOutputPatch,
     AudioPatch,
     CustomVoice,
+    FunctionTool,
     Modality,
     PcmaFormat,
     PcmFormat,
@@ -37,6 +42,12 @@ def update(patch: SettingsPatch | TranscriptionSettingsPatch, abilities: Abiliti
     after = updated(START, patch, abilities, spoken=spoken)
     assert isinstance(after, Settings)
     return after
+
+
+def tools_of(size: int) -> tuple[FunctionTool, ...]:
+    """Two tools that have so many bytes of JSON together."""
+    tools = FunctionTool("f", ""), FunctionTool("g", "")
+    return tools[0], replace(tools[1], description="x" * (size - len(msgspec.json.encode(tools))))
 
 
 def voice(name: str | CustomVoice) -> SettingsPatch:
@@ -74,6 +85,33 @@ def test_what_can_not_be_is_refused(patch: SettingsPatch | TranscriptionSettings
     with pytest.raises(ClientError) as refused:
         update(patch)
     assert (refused.value.code, refused.value.param) == (code, param)
+
+
+@pytest.mark.parametrize(
+    ("patch", "fits", "code", "param"),
+    [
+        (lambda size: SettingsPatch(tools=tools_of(size)), MAX_TOOLS_SIZE, "array_above_max_length", "session.tools"),
+        (lambda size: SettingsPatch(tracing="x" * (size - 2)), MAX_TRACING_SIZE, "string_above_max_length", "session.tracing"),
+        (lambda size: SettingsPatch(tracing={"k": "x" * (size - 8)}), MAX_TRACING_SIZE, "object_above_max_length", "session.tracing"),
+    ],
+)
+def test_what_is_served_whole_has_a_limit(patch: Callable[[int], SettingsPatch], fits: int, code: str, param: str) -> None:
+    update(patch(fits))
+    with pytest.raises(ClientError, match=str(fits)) as refused:
+        update(patch(fits + 1))
+    assert (refused.value.code, refused.value.param) == (code, param)
+
+
+def test_a_responses_own_tools_have_the_same_limit() -> None:
+    response(tools=tools_of(MAX_TOOLS_SIZE))
+    with pytest.raises(ClientError) as refused:
+        response(tools=tools_of(MAX_TOOLS_SIZE + 1))
+    assert (refused.value.code, refused.value.param) == ("array_above_max_length", "response.tools")
+
+
+def test_a_response_is_truncated_as_the_session_says() -> None:
+    settings = replace(START, truncation="disabled")
+    assert terms(settings, ResponseParams(), Abilities(), None).truncation == "disabled"
 
 
 def test_where_there_is_a_voice_audio_may_be_asked_for() -> None:

@@ -11,8 +11,10 @@ from realtime.errors import ClientError
 from realtime.wire import server
 from realtime.wire.beta import BetaCodec
 from realtime.wire.client import ResponseAudio, ResponseAudioOutput, ResponseParams, SessionUpdate
-from realtime.wire.items import InputText, Message, OutputAudio, OutputText, Text
+from realtime.wire.items import MAX_ID, MAX_TEXT, InputText, Message, OutputAudio, OutputText, Text
 from realtime.wire.settings import (
+    MAX_INCLUDE,
+    MAX_TOOLS,
     AudioInput,
     AudioOutput,
     AudioSettings,
@@ -164,6 +166,10 @@ def test_both_names_of_the_limit_are_understood(name: str) -> None:
         ({"modalities": ["smell"]}, "invalid_value", "session.modalities[0]"),
         ({"input_audio_format": "mp3"}, "invalid_value", "session.input_audio_format"),
         ({"temperature": 2.1}, "decimal_above_max_value", "session.temperature"),
+        ({"instructions": "x" * (MAX_TEXT + 1)}, "string_above_max_length", "session.instructions"),
+        ({"voice": "x" * (MAX_ID + 1)}, "string_above_max_length", "session.voice"),
+        ({"tools": [{"type": "function", "name": "f"}] * (MAX_TOOLS + 1)}, "array_above_max_length", "session.tools"),
+        ({"include": ["item.input_audio_transcription.logprobs"] * (MAX_INCLUDE + 1)}, "array_above_max_length", "session.include"),
         ({"turn_detection": {"type": "server_vad", "threshold": 2}}, "decimal_above_max_value", "session.turn_detection.threshold"),
     ],
 )

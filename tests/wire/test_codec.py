@@ -12,8 +12,9 @@ from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.client import ClientEventBase, InputAudioBufferAppend
 from realtime.wire.codec import MAX_QUOTED, Codec, GaCodec, client_error, encode_json
-from realtime.wire.items import MAX_AUDIO, MAX_ID, MAX_NESTING, MAX_TEXT
+from realtime.wire.items import MAX_AUDIO, MAX_ID, MAX_NESTING, MAX_PARTS, MAX_TEXT
 from realtime.wire.server import ConversationCreated, ServerEvent
+from realtime.wire.settings import MAX_INCLUDE, MAX_TOOLS
 from tests.wire.client_frames import BETA, CLASSIC, FIRST, GA, PCM, Event, user
 from tests.wire.server_events import SAMPLES, tag
 from tests.wire.spoiled_frames import EVIL, spoiled
@@ -153,6 +154,13 @@ def truncate(**fields: Any) -> Event:
     return {"type": "conversation.item.truncate", "item_id": "i", "content_index": 0, "audio_end_ms": 0, "event_id": "evt_1", **fields}
 
 
+def call(**fields: Any) -> Event:
+    return {"type": "conversation.item.create", "item": {"type": "function_call", "name": "f", "arguments": "{}", **fields}}
+
+
+LONG_NAME = "i" * (MAX_ID + 1)
+
+
 def with_id(event: Event) -> Event:
     return {**event, "event_id": "evt_1"}
 
@@ -180,6 +188,15 @@ def with_id(event: Event) -> Event:
         (user({"type": "input_text"}), "missing_required_parameter", "item.content[0].text"),
         (user({"type": "input_text", "text": "x" * (MAX_TEXT + 1)}), "string_above_max_length", "item.content[0].text"),
         (user({"type": "input_text", "text": "x"}, {"type": "input_audio", "audio": "?"}), "invalid_value", "item.content[1].audio"),
+        (user({"type": "input_audio", "transcript": "x" * (MAX_TEXT + 1)}), "string_above_max_length", "item.content[0].transcript"),
+        (user(*[{"type": "input_text", "text": ""}] * (MAX_PARTS + 1)), "array_above_max_length", "item.content"),
+        ({**user(), "previous_item_id": LONG_NAME}, "string_above_max_length", "previous_item_id"),
+        (call(name=LONG_NAME), "string_above_max_length", "item.name"),
+        (call(arguments="x" * (MAX_TEXT + 1)), "string_above_max_length", "item.arguments"),
+        (create(instructions="x" * (MAX_TEXT + 1)), "string_above_max_length", "response.instructions"),
+        (create(tools=[{"type": "function", "name": "f"}] * (MAX_TOOLS + 1)), "array_above_max_length", "response.tools"),
+        (create(tools=[{"type": "function", "name": LONG_NAME}]), "string_above_max_length", "response.tools[0].name"),
+        (create(tool_choice={"type": "function", "name": LONG_NAME}), "string_above_max_length", "response.tool_choice.name"),
         (truncate(content_index=-1), "integer_below_min_value", "content_index"),
         (truncate(audio_end_ms=1.5), "invalid_type", "audio_end_ms"),
         (create(temperature=2.5), "decimal_above_max_value", "response.temperature"),
@@ -236,6 +253,26 @@ VAD = {"type": "server_vad"}
         ),
         ({"audio": {"output": {"speed": 1.6}}}, "decimal_above_max_value", "session.audio.output.speed"),
         ({"audio": {"output": {"voice": {"name": "x"}}}}, "unknown_parameter", "session.audio.output.voice.name"),
+        ({"audio": {"output": {"voice": LONG_NAME}}}, "string_above_max_length", "session.audio.output.voice"),
+        ({"audio": {"output": {"voice": {"id": LONG_NAME}}}}, "string_above_max_length", "session.audio.output.voice.id"),
+        (
+            {"audio": {"input": {"transcription": {"model": LONG_NAME}}}},
+            "string_above_max_length",
+            "session.audio.input.transcription.model",
+        ),
+        (
+            {"audio": {"input": {"transcription": {"language": LONG_NAME}}}},
+            "string_above_max_length",
+            "session.audio.input.transcription.language",
+        ),
+        (
+            {"audio": {"input": {"transcription": {"prompt": "x" * (MAX_TEXT + 1)}}}},
+            "string_above_max_length",
+            "session.audio.input.transcription.prompt",
+        ),
+        ({"instructions": "x" * (MAX_TEXT + 1)}, "string_above_max_length", "session.instructions"),
+        ({"tools": [{"type": "function", "name": "f"}] * (MAX_TOOLS + 1)}, "array_above_max_length", "session.tools"),
+        ({"include": ["item.input_audio_transcription.logprobs"] * (MAX_INCLUDE + 1)}, "array_above_max_length", "session.include"),
     ],
 )
 def test_the_setting_at_fault_is_named(session: Event, code: str, param: str) -> None:
