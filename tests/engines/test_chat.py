@@ -213,7 +213,7 @@ async def test_a_broken_stream_is_an_error(stub: ChatEndpoint, llm: ChatLlm, rep
         (401, "invalid_api_key"),
         (403, "invalid_api_key"),
         (404, "model_not_found"),
-        (413, "invalid_request_error"),
+        (413, "context_length_exceeded"),
         (429, "rate_limit_exceeded"),
         (500, "server_error"),
     ],
