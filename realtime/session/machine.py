@@ -93,7 +93,9 @@ class Session:
         self._now = now
         answering = self._responses.active
         match input:
-            case TextGenerated() | ClauseSounded() | SpeechScored() | ClauseSpoken() | GenerationFinished():
+            case TextGenerated():  # by far the most frequent, so it comes first and takes the shortest way
+                self._responses.come_out(input)
+            case ClauseSounded() | SpeechScored() | ClauseSpoken() | GenerationFinished():
                 self._come_out(input)
             case SpeechGenerated() | CallGenerated() | ArgumentsGenerated():
                 self._come_out(input)
@@ -123,15 +125,15 @@ class Session:
         """When `TimePassed` is wanted, on the clock of `now`; None for never."""
         if self._closed or self._deadline is None:
             return None
-        idle = self._idle_deadline()
+        idle = None if self._answered is None else self._idle_deadline()
         return self._deadline if idle is None else min(idle, self._deadline)
 
     def _idle_deadline(self) -> float | None:
         """When somebody who says nothing is spoken to."""
-        detection = self.settings.audio.input.turn_detection
-        if self._answered is None or self._speaking.id is not None or not isinstance(detection, ServerVad):
+        if self._answered is None or self._speaking.id is not None:
             return None
-        if detection.idle_timeout_ms is None:
+        detection = self.settings.audio.input.turn_detection
+        if not isinstance(detection, ServerVad) or detection.idle_timeout_ms is None:
             return None
         return max(self._answered.at, self._playback.until) + detection.idle_timeout_ms / 1000
 

@@ -64,6 +64,8 @@ class Responses:
         self._ids = ids
         self._abilities = abilities
         self._running: dict[str, Response] = {}
+        self.active: Response | None = None
+        """The running one of the conversation."""
         self._asides: dict[str, list[Entry]] = {}
         """What a response was given instead of the conversation, by response id."""
         self._silence: str | None = None
@@ -77,11 +79,6 @@ class Responses:
     def __bool__(self) -> bool:
         """Does any run?"""
         return bool(self._running)
-
-    @property
-    def active(self) -> Response | None:
-        """The running response of the conversation."""
-        return next((response for response in self._running.values() if response.default), None)
 
     # Beginning
 
@@ -99,6 +96,8 @@ class Responses:
             )
         response = Response(agreed, self._conversation if own else None, self._effects, self._ids)
         self._running[response.id] = response
+        if own:
+            self.active = response
         self._silence = response.id if silence else None
         entries = list(self._conversation) if aside is None else aside
         heard = {recording.item_id for recording in self._recordings(entries)}
@@ -254,6 +253,7 @@ class Responses:
         for response in self._running.values():
             response.fail(error)
         self._running.clear()
+        self.active = None
         self._asides.clear()
         self._final.clear()
 
@@ -265,6 +265,8 @@ class Responses:
         """Let go of a response if it has ended."""
         if response.ended:
             self._running.pop(response.id, None)
+            if response is self.active:
+                self.active = None
             self._asides.pop(response.id, None)
             self._final.discard(response.id)
 
