@@ -71,6 +71,15 @@ def cough(seed: int) -> Sound:
     return in_a_quiet_room(burst / np.abs(burst).max() * 0.5)
 
 
+def burst(seed: int) -> Sound:
+    """A knock, a bang, a hiss: noise of any band that dies away within half a second."""
+    dice = np.random.default_rng(seed)
+    low, seconds = dice.choice([80.0, 200.0, 400.0, 1000.0]), dice.uniform(0.05, 0.5)
+    noise = band(seconds, low, min(low * dice.choice([3.0, 6.0, 10.0]), 7900.0), seed)
+    fading = noise * np.exp(-times(seconds) / (seconds / 4))
+    return in_a_quiet_room(fading / np.abs(fading).max() * dice.uniform(0.1, 0.8))
+
+
 def breathing(seconds: float, seed: int) -> Sound:
     """In and out, three seconds each, close to the microphone."""
     return np.asarray(band(seconds, 400, 2500, seed) * (1 - np.cos(2 * np.pi * times(seconds) / 3)) / 2 * 0.02, np.float32)
@@ -108,4 +117,7 @@ def noises() -> Iterator[tuple[str, Sound]]:
         yield f"cough {seed}", cough(10 * seed)
         yield f"breathing {seed}", breathing(3.0 + seed, seed)
         yield f"chords {seed}", chords(2.0 + seed, seed)
+    for seed in range(100, 130):
+        yield f"burst {seed}", burst(seed)
+    for seed in range(4):
         yield f"one click {seed}", in_a_quiet_room(clicks(0.1, 10, seed) * np.float32(0.7))
