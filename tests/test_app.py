@@ -8,7 +8,9 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+from msgspec import structs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidUpgrade
 
@@ -22,15 +24,16 @@ from realtime.engines.remote_stt import RemoteStt
 from realtime.engines.remote_tts import RemoteTts
 from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedTts, ScriptedVad
 from realtime.engines.silero import SileroVad
+from realtime.engines.smart_turn import SmartTurn
 from realtime.errors import ConfigError, EngineError
 from tests.rigs.listening import listening
-from tests.rigs.speech_models import model_folder
+from tests.rigs.speech_models import model_folder, turn_model
 
-SCRIPTED = Config(host="127.0.0.1", port=0, llm="scripted", stt="scripted", tts="scripted", vad="scripted")
+SCRIPTED = Config(host="127.0.0.1", port=0, llm="scripted", stt="scripted", tts="scripted", vad="scripted", turn_model="words")
 
 
 def scripted(**chosen: object) -> Config:
-    return Config(**{"host": "127.0.0.1", "port": 0, "llm": "scripted", "stt": "scripted", "tts": "scripted", "vad": "scripted", **chosen})  # type: ignore[arg-type]  # any of its fields, by name
+    return structs.replace(SCRIPTED, **chosen)
 
 
 def test_scripted_engines_are_chosen_when_asked_for_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,6 +166,44 @@ def test_a_model_that_speaks_needs_no_voice(
     assert (engines.tts is None) == given.speaks
     out = capsys.readouterr().out
     assert all(line in out for line in lines)
+
+
+async def test_turns_are_judged_by_the_sound_once_the_model_is_here(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = turn_model().parent
+    for choice, reason in (("auto", "embedded"), ("smart-turn", "embedded, as asked")):
+        engines = App(scripted(turn_model=choice, cache_dir=folder.parent)).engines()
+        assert isinstance(engines.judge, SmartTurn)
+        assert f"  turns         smart-turn-v3.2: {reason}\n" in capsys.readouterr().out
+        await app_module._close(engines)
+        with pytest.raises(EngineError, match="has been closed"):
+            await engines.judge.judge(np.zeros(16_000, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "reason"),
+    [
+        ({"turn_model": "words"}, "as asked"),
+        ({"turn_model": "auto"}, "smart-turn-v3.2 has not been fetched (python -m realtime models fetch smart-turn-v3.2)"),
+        ({"turn_model": "smart-turn", "enable_audio_processing": False}, "ENABLE_AUDIO_PROCESSING is off"),
+    ],
+)
+def test_turns_are_judged_by_the_words_where_they_have_to_be(
+    chosen: dict[str, object], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert App(scripted(cache_dir=tmp_path, **chosen)).engines().judge is None
+    assert f"  turns         by the words: {reason}\n" in capsys.readouterr().out
+
+
+def test_a_turn_model_that_does_not_load_keeps_only_those_who_asked_for_it_from_starting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "smart-turn-v3.2").mkdir()
+    (tmp_path / "smart-turn-v3.2" / "model.onnx").write_bytes(b"not a model")
+    assert App(scripted(turn_model="auto", cache_dir=tmp_path)).engines().judge is None
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "turns" in line]
+    assert "by the words: The turn model" in line
+    with pytest.raises(EngineError, match="can't be loaded"):
+        App(scripted(turn_model="smart-turn", cache_dir=tmp_path)).engines()
 
 
 def test_switches_and_limits_reach_the_sessions(capsys: pytest.CaptureFixture[str]) -> None:

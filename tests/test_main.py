@@ -17,6 +17,8 @@ from realtime.engines.models import CATALOGUE
 HELP_SECONDS = 0.3
 """CPU time of `--help`, the budget of the design."""
 
+TURN = "smart-turn-v3.2"
+
 HEAVY = ("asyncio", "numpy", "aiohttp", "websockets", "faster_whisper", "ctranslate2", "onnxruntime", "huggingface_hub", "PIL", "av")
 
 
@@ -29,9 +31,9 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     """A cache that holds what `locate` takes for a ready model, of every name in the catalogue."""
-    for name in CATALOGUE:
+    for name, model in CATALOGUE.items():
         (tmp_path / name).mkdir()
-        (tmp_path / name / "model.bin").touch()
+        (tmp_path / name / model.main).touch()
     return tmp_path
 
 
@@ -141,8 +143,8 @@ def test_the_list_shows_each_model_and_where_it_is(cache: Path, capfd: pytest.Ca
     assert main(["models", "list", "--cache-dir", str(cache)]) == 0
     heading, *lines = capfd.readouterr().out.splitlines()
     assert heading.split() == ["name", "kind", "size", "licence", "where"]
-    assert "base                   stt   150 MB  MIT         not fetched" in lines
-    assert f"smollm2-135m-instruct  llm   140 MB  Apache-2.0  {cache / 'smollm2-135m-instruct'}" in lines
+    assert "base                   stt   150 MB  MIT           not fetched" in lines
+    assert f"smollm2-135m-instruct  llm   140 MB  Apache-2.0    {cache / 'smollm2-135m-instruct'}" in lines
     assert len(lines) == len(CATALOGUE)
 
 
@@ -159,25 +161,59 @@ def test_fetch_says_where_each_named_model_is(cache: Path, capfd: pytest.Capture
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ([], ["base", "smollm2-135m-instruct"]),
-        (["--whisper-model", "tiny.en", "--port", "1"], ["tiny.en", "smollm2-135m-instruct"]),
-        (["--base-url", "http://localhost:1/v1"], ["base"]),
-        (["--base-url", "http://localhost:1/v1", "--llm", "local"], ["base", "smollm2-135m-instruct"]),
-        (["--llm", "scripted"], ["base"]),
-        (["--stt", "scripted"], ["smollm2-135m-instruct"]),
+        ([], ["base", "smollm2-135m-instruct", TURN]),
+        (["--whisper-model", "tiny.en", "--port", "1"], ["tiny.en", "smollm2-135m-instruct", TURN]),
+        (["--base-url", "http://localhost:1/v1"], ["base", TURN]),
+        (["--base-url", "http://localhost:1/v1", "--llm", "local"], ["base", "smollm2-135m-instruct", TURN]),
+        (["--llm", "scripted"], ["base", TURN]),
+        (["--stt", "scripted"], ["smollm2-135m-instruct", TURN]),
         (["--enable-audio-processing", "no"], ["smollm2-135m-instruct"]),
-        (["--stt", "scripted", "--llm", "scripted"], []),
-        (["--stt-base-url", "http://localhost:1/v1"], ["smollm2-135m-instruct"]),
-        (["--stt-base-url", "http://localhost:1/v1", "--stt", "local"], ["base", "smollm2-135m-instruct"]),
-        (["--llm", "scripted", "--tts", "piper"], ["base", "en_US-joe-medium"]),
-        (["--llm", "scripted", "--tts", "piper", "--piper-voice", "/voices/de.onnx"], ["base"]),
-        (["--llm", "scripted", "--piper-voice", "en_US-joe-medium"], ["base"]),
+        (["--stt-base-url", "http://localhost:1/v1"], ["smollm2-135m-instruct", TURN]),
+        (["--stt-base-url", "http://localhost:1/v1", "--stt", "local"], ["base", "smollm2-135m-instruct", TURN]),
+        (["--llm", "scripted", "--tts", "piper"], ["base", TURN, "en_US-joe-medium"]),
+        (["--llm", "scripted", "--tts", "piper", "--piper-voice", "/voices/de.onnx"], ["base", TURN]),
+        (["--llm", "scripted", "--piper-voice", "en_US-joe-medium"], ["base", TURN]),
+        (["--stt", "scripted", "--llm", "scripted", "--turn-model", "smart-turn"], [TURN]),
+        (["--stt", "scripted", "--llm", "scripted", "--turn-model", "words"], []),
     ],
 )
 def test_fetch_without_names_takes_what_serve_would_load(
     options: list[str], names: list[str], cache: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert fetched(capfd, "--cache-dir", str(cache), *options) == names
+
+
+def without_turn_model(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options of a fetch that lacks the turn model alone, and finds no index."""
+    (cache / TURN / "model.onnx").unlink()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    return ["models", "fetch", "--cache-dir", str(cache), "--stt", "scripted", "--llm", "scripted"]
+
+
+def test_a_server_that_chooses_by_itself_goes_on_without_the_turn_model(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(without_turn_model(cache, monkeypatch)) == 0
+    out, err = capfd.readouterr()
+    assert out == ""
+    [line] = [line for line in err.splitlines() if line.startswith("realtime: ")]
+    assert line.startswith(f"realtime: going on without {TURN}, turns will be judged by the words: ")
+    assert "pipecat-ai==1.14.0" in line
+
+
+@pytest.mark.parametrize("wanted", [["--turn-model", "smart-turn"], [TURN]])
+def test_a_turn_model_that_was_asked_for_and_can_not_be_had_is_a_failure(
+    wanted: list[str], cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*without_turn_model(cache, monkeypatch), *wanted]) == 1
+    assert "set REALTIME_TURN_MODEL to words" in capfd.readouterr().err
+
+
+def test_the_turn_model_can_be_removed(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "remove", TURN, "--cache-dir", str(cache)]) == 0
+    assert capfd.readouterr().out == f"{TURN}: removed\n"
+    assert not (cache / TURN).exists()
 
 
 def test_a_model_that_can_not_be_had_is_one_line_and_status_1(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,7 @@ TRANSLATES_ALL = {
     "engines/local_voice.py": "onnxruntime's exceptions share no base class but Exception, hibari's are whatever its tables run into",
     "engines/piper.py": "onnxruntime's exceptions share no base class but Exception, Piper's are whatever its tables run into",
     "engines/silero.py": "onnxruntime's exceptions share no base class but Exception",
+    "engines/smart_turn.py": "onnxruntime's exceptions share no base class but Exception",
     "engines/whisper.py": "tokenizers raises bare Exception",
 }
 STARTS_TASKS = {"runner/tasks.py": "keeps a reference to every task and sees its end"}

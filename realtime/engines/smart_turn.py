@@ -2,8 +2,11 @@
 
 Owns the thread that judges and what the network wants to see: the last 8 s at 16 kHz, zeros in front of a shorter turn, brought to mean 0
 and variance 1 as a whole, as Whisper's log mel spectrogram. That is transformers' `WhisperFeatureExtractor(chunk_length=8)` with
-`do_normalize=True`; faster-whisper's extractor, used here, agrees with it within 1e-5, and so do the judgements. What follows from a
-judgement is not its business.
+`do_normalize=True`; faster-whisper's extractor, used here, agrees with it within 1e-5. What follows from a judgement is not its business.
+
+Seen of 139 prompts, read aloud by a person, and the same cut inside speech at 50 to 70 % of their length, each with 200 ms of silence
+behind: 84 % of the whole ones were above a half (median 0.95), 70 % of the cut ones below (median 0.14). With 500 ms of silence it was 91 %
+and 37 %: ask early, the network takes a long silence for an end. A judgement takes 70 ms of CPU (x86-64), however long the turn is.
 """
 
 from __future__ import annotations
@@ -28,18 +31,15 @@ TINY_VARIANCE = 1e-7
 """Added to the variance, as the reference does, so that silence can be divided by it."""
 
 MAX_WAITING = 32
-"""Judgements that may wait for the thread. It takes about a tenth of a second each: beyond this a judgement comes later than the silence
-that would have ended the turn without it."""
+"""Judgements that may wait for the thread: the last of them waits two seconds or three. Who waits longer has been silent for so long that
+nobody needs a judge."""
 
 NAME = "smart-turn-v3.2"
 """Of the model, as the catalogue has it."""
 
 
 class SmartTurn:
-    """Implements `ports.TurnJudge`. Make it with `load`.
-
-    On the recordings of tests/rigs, FIGURES
-    """
+    """Implements `ports.TurnJudge`. Make it with `load`."""
 
     def __init__(self, session: InferenceSession, features: Callable[..., Float32]) -> None:
         self.name = NAME

@@ -5,8 +5,8 @@ mark behind them. Of other languages the marks alone count.
 
 Seen of 139 prompts, read aloud by a person, and the same cut inside speech at 50 to 70 % of their length: in base's transcripts 97 % of the
 whole ones came out above a half and 68 % of the cut ones below, in tiny.en's 98 % and 47 %. Most of the rest are sentences by their words
-("That option is invalid."), which only the voice gives away. The mean of this and of Smart Turn's judgement was better than either: 94 % and
-70 % (area under the curve 0.91, against 0.85 by these words and 0.86 by that sound alone; base).
+("That option is invalid."), which only the voice gives away. The mean of this and of Smart Turn's judgement was better than either: 94 %
+and 70 % (area under the curve 0.91, against 0.85 by these words and 0.86 by that sound alone; base).
 """
 
 from __future__ import annotations

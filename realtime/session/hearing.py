@@ -32,5 +32,5 @@ def recordings(entries: Iterable[Entry]) -> tuple[Recording, ...]:
 
 
 def _spoken(entry: Entry) -> list[int]:
-    """Indexes of what the user said aloud. Of a turn that was committed without sound, or whose sound was let go, there is nothing to hear."""
+    """Indexes of what the user said aloud. Of a turn without sound, or whose sound was let go, there is nothing to hear."""
     return [index for index, sound in entry.sounds.items() if sound.held and isinstance(entry.part(index), InputAudio)]

@@ -59,6 +59,7 @@ def test_the_catalogue_says_everything_that_a_person_wants_to_know() -> None:
         ("base", "stt", "MIT"),
         ("tiny.en", "stt", "MIT"),
         ("smollm2-135m-instruct", "llm", "Apache-2.0"),
+        ("smart-turn-v3.2", "turn", "BSD-2-Clause"),
         ("en_US-joe-medium", "tts", "CC0-1.0"),
     ]
     assert all(model.size > 0 and model.download > 0 and model.source for model in CATALOGUE.values())
@@ -135,6 +136,18 @@ def test_a_folder_without_weights_is_not_ready(cache: Path) -> None:
     assert locate("base", cache) is None
 
 
+def test_a_model_is_ready_when_its_main_file_is_there(cache: Path) -> None:
+    (cache / "smart-turn-v3.2").mkdir(parents=True)
+    (cache / "smart-turn-v3.2" / "model.bin").touch()
+    assert locate("smart-turn-v3.2", cache) is None
+    (cache / "smart-turn-v3.2" / "model.onnx").touch()
+    assert locate("smart-turn-v3.2", cache) == cache / "smart-turn-v3.2"
+
+
+def test_every_model_that_is_fetched_as_it_is_holds_its_main_file() -> None:
+    assert all(model.main in [file.name for file in model.files] for model in CATALOGUE.values() if model.convert is None)
+
+
 def test_what_is_there_is_not_fetched_again(cache: Path) -> None:
     ready = put(cache / "base")
     assert fetch("base", cache, endpoint=NO_HUB) == ready
@@ -194,6 +207,12 @@ def test_a_failed_fetch_leaves_nothing(index: Path, cache: Path, monkeypatch: py
     with pytest.raises(EngineError, match="OPENAI_BASE_URL"):
         fetch("toy", cache)
     assert (hidden(cache), locate("toy", cache)) == ([], None)
+
+
+def test_who_judges_turns_without_a_model_is_said(index: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CATALOGUE, "toy", toy(wheels=("absent==1.0",), kind="turn"))
+    with pytest.raises(EngineError, match="set REALTIME_TURN_MODEL to words"):
+        fetch("toy", cache)
 
 
 @pytest.mark.parametrize("name", ["nonsense", "../up", "a/b/c", "/no/such/folder", "~nobody-of-this-name", ""])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -11,9 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from realtime.engines import whisper
+from realtime.engines.silero import SileroVad
 from realtime.engines.whisper import MAX_WAITING, MIN_PEAK, MIN_SECONDS, WINDOW_SECONDS, WhisperStt
 from realtime.errors import EngineError
-from tests.rigs.recordings import RATE, Recording, spread, word_error_rate
+from realtime.ports import VAD_WINDOW, Stt, TokenLogprob, Transcript
+from realtime.session.noise import understood
+from tests.rigs.noises import coloured, in_a_quiet_room, noises
+from tests.rigs.recordings import RATE, Recording, recordings, spread, word_error_rate
 from tests.rigs.speech_models import model_folder
 
 # The first test may have to fetch a model; no test computes for more than half a minute.
@@ -38,6 +43,11 @@ def base() -> Iterator[WhisperStt]:
     stt = WhisperStt.load(model_folder("base"), "base")
     yield stt
     asyncio.run(stt.close())
+
+
+def named(name: str) -> Recording:
+    [found] = [recording for recording in recordings() if recording.path.stem == name]
+    return found
 
 
 async def hear(stt: WhisperStt, audio: NDArray[np.float32], *, language: str | None = None, prompt: str | None = None) -> str:
@@ -81,10 +91,19 @@ async def test_a_language_that_whisper_lacks_is_refused(base: WhisperStt) -> Non
     assert caught.value.code == "unsupported_language"
 
 
-async def test_a_prompt_settles_a_spelling(tiny: WhisperStt) -> None:
-    thanks = next(recording for recording in spread(139) if recording.path.stem == "demo-thanks")
-    with_prompt = await hear(tiny, thanks.audio, prompt="This is about Asterisk, the Open-Source PBX.")
-    assert "Asterisk" in with_prompt
+@pytest.mark.parametrize("model", ["tiny", "base"])
+async def test_a_prompt_settles_a_spelling(model: str, request: pytest.FixtureRequest) -> None:
+    stt: WhisperStt = request.getfixturevalue(model)
+    audio = named("from-unknown-caller").audio
+    assert await hear(stt, audio, language="en") == "from an unknown caller."
+    assert "kaller" in await hear(stt, audio, language="en", prompt="From an unknown kaller. Kaller ID.")
+
+
+async def test_a_language_takes_effect(base: WhisperStt) -> None:
+    audio = named("queue-thankyou").audio
+    assert await hear(base, audio, language="en") == "Thank you for your patience."
+    assert "Danke" in await hear(base, audio, language="de")
+    assert not (await hear(base, audio, language="ja")).isascii()
 
 
 async def test_speech_longer_than_a_window_is_heard_to_its_end(tiny: WhisperStt) -> None:
@@ -148,6 +167,138 @@ async def test_utterances_beyond_the_queue_are_refused_and_cancelling_the_rest_l
         await hear(stt, audio)
 
 
+# What it tells beside the words
+
+
+async def test_speech_has_a_low_no_speech_probability_and_a_high_confidence(tiny: WhisperStt) -> None:
+    for prompt in spread(4):
+        transcript = await tiny.transcribe(prompt.audio, language=None, prompt=None)
+        assert transcript.no_speech is not None
+        assert transcript.confidence is not None
+        # Seen of all 140: up to 0.22, down to -0.66.
+        assert 0 <= transcript.no_speech < 0.3
+        assert -0.8 < transcript.confidence <= 0
+        assert transcript.tokens == ()
+
+
+async def test_without_words_the_no_speech_probability_is_known_all_the_same(tiny: WhisperStt) -> None:
+    transcript = await tiny.transcribe(coloured(2.0, 0.0, 1) * np.float32(0.01), language=None, prompt=None)
+    assert transcript.text == ""
+    assert transcript.no_speech is not None
+    assert transcript.no_speech > 0.4
+    assert transcript.confidence is None
+
+
+async def test_of_what_was_not_listened_to_nothing_is_claimed(tiny: WhisperStt) -> None:
+    for audio in (np.zeros(RATE, np.float32), np.ones(100, np.float32)):
+        transcript = await tiny.transcribe(audio, language=None, prompt=None, logprobs=True)
+        assert transcript == Transcript("", len(audio) / RATE, "en")
+
+
+@pytest.mark.parametrize("model", ["tiny", "base"])
+async def test_tokens_make_up_the_text_and_their_mean_is_the_confidence(model: str, request: pytest.FixtureRequest) -> None:
+    stt: Stt = request.getfixturevalue(model)
+    for prompt in spread(2):
+        transcript = await stt.transcribe(prompt.audio, language=None, prompt=None, logprobs=True)
+        assert "".join(token.text for token in transcript.tokens) == transcript.text
+        assert len(transcript.tokens) >= len(transcript.text.split())
+        assert all(token.logprob <= 0 for token in transcript.tokens)
+        assert transcript.confidence is not None
+        # Whisper's mean counts the end of text as well, which is no piece of it.
+        count, total = len(transcript.tokens), sum(token.logprob for token in transcript.tokens)
+        assert total / (count + 1) >= transcript.confidence - 0.02
+        assert total / count == pytest.approx(transcript.confidence, abs=0.15)
+
+
+async def test_asking_for_tokens_changes_no_word(tiny: WhisperStt) -> None:
+    audio = spread(3)[1].audio
+    plain = await tiny.transcribe(audio, language=None, prompt=None)
+    told = await tiny.transcribe(audio, language=None, prompt=None, logprobs=True)
+    assert (plain.text, plain.no_speech, plain.confidence) == (told.text, told.no_speech, told.confidence)
+
+
+async def test_a_misheard_word_is_less_sure_than_its_neighbours(tiny: WhisperStt) -> None:
+    audio = named("vm-tocancel").audio  # "or pound to cancel." comes out as "Or pound the can sell."
+    tokens = (await tiny.transcribe(audio, language=None, prompt=None, logprobs=True)).tokens
+    assert min(math.exp(token.logprob) for token in tokens) < 0.6 < max(math.exp(token.logprob) for token in tokens)
+
+
+async def test_tokens_make_up_the_text_of_several_windows(tiny: WhisperStt) -> None:
+    audio = np.concatenate([part for prompt in spread(14) for part in (prompt.audio, np.zeros(RATE // 2, np.float32))])
+    transcript = await tiny.transcribe(audio, language=None, prompt=None, logprobs=True)
+    assert len(audio) > WINDOW_SECONDS * RATE
+    assert "".join(token.text for token in transcript.tokens) == transcript.text
+    assert transcript.no_speech is not None
+    assert transcript.no_speech < 0.3
+
+
+def test_half_a_character_waits_for_its_other_half(base: WhisperStt) -> None:
+    text = " 你好，龘靐 and 🫠."
+    numbers = base._model.hf_tokenizer.encode(text, add_special_tokens=False).ids
+    pieces = whisper._pieces([(number, -0.5) for number in numbers], base._decode)
+    assert "".join(piece.text for piece in pieces) == text.strip()
+    assert len(pieces) < len(numbers)
+    assert sum(piece.logprob for piece in pieces) == pytest.approx(-0.5 * len(numbers))
+    assert not any("\ufffd" in piece.text for piece in pieces)
+
+
+def test_a_character_that_is_never_completed_is_shown_as_such(base: WhisperStt) -> None:
+    numbers = base._model.hf_tokenizer.encode("🫠", add_special_tokens=False).ids[:-1]
+    [piece] = whisper._pieces([(number, -0.5) for number in numbers], base._decode)
+    assert set(piece.text) == {"\ufffd"}
+    assert piece.logprob == -0.5 * len(numbers)
+
+
+def test_marks_and_white_space_at_the_ends_are_no_pieces() -> None:
+    said = {1: "", 2: " ", 3: " Yes", 4: ". ", 5: "\n"}
+    pieces = whisper._pieces([(number, -1.0) for number in (1, 2, 3, 4, 5, 1)], lambda tokens: "".join(said[token] for token in tokens))
+    assert pieces == (TokenLogprob("Yes", -1.0), TokenLogprob(".", -1.0))
+    assert whisper._pieces([], lambda tokens: "") == ()
+
+
+# Partial utterances
+
+
+async def test_a_partial_utterance_is_heard_by_a_free_worker_and_refused_where_it_would_wait() -> None:
+    stt = WhisperStt.load(model_folder("tiny.en"), "tiny.en", workers=1)
+    audio = named("queue-thankyou").audio
+    partial = await stt.transcribe(audio[: RATE * 3 // 2], language=None, prompt=None, partial=True)
+    assert partial.text.startswith("Thank you")
+    whole = asyncio.create_task(hear(stt, audio))
+    await asyncio.sleep(0)
+    with pytest.raises(EngineError) as caught:
+        await stt.transcribe(audio, language=None, prompt=None, partial=True)
+    assert caught.value.code == "overloaded"
+    assert await whole == "Thank you for your patience."
+    await stt.close()
+
+
+# Noise
+
+
+def believed(transcript: Transcript, audio: NDArray[np.float32], vad: SileroVad | None) -> str:
+    """What the guard leaves of it, with the detector's view or without one."""
+    speech_ms = sum(score >= 0.5 for score in vad.open().score(audio)) * VAD_WINDOW * 1000 // RATE if vad else None
+    return understood(
+        transcript.text,
+        no_speech=transcript.no_speech,
+        confidence=transcript.confidence,
+        speech_ms=speech_ms,
+        audio_ms=len(audio) * 1000 // RATE,
+    )
+
+
+async def test_the_guard_believes_people_and_not_noises(tiny: WhisperStt) -> None:
+    sounds = [sound for name, sound in noises() if name in ("breathing 0", "breathing 1", "cough 0", "slam 0", "chords 0")]
+    sounds += [in_a_quiet_room(recording.audio[RATE : RATE + RATE // 20]) for recording in spread(5)]
+    heard = await asyncio.gather(*(tiny.transcribe(sound, language=None, prompt=None) for sound in sounds))
+    assert any(transcript.text for transcript in heard), "nothing to guard against"
+    assert [believed(transcript, sound, SileroVad()) for transcript, sound in zip(heard, sounds, strict=True)] == [""] * len(sounds)
+    for prompt in spread(4):
+        transcript = await tiny.transcribe(prompt.audio, language=None, prompt=None)
+        assert believed(transcript, prompt.audio, SileroVad()) == believed(transcript, prompt.audio, None) == transcript.text
+
+
 def test_an_abandoned_job_ends_at_the_next_segment() -> None:
     abandoned, asked = Event(), []
 
@@ -156,9 +307,10 @@ def test_an_abandoned_job_ends_at_the_next_segment() -> None:
             asked.append(number)
             if number == 1:
                 abandoned.set()
-            yield SimpleNamespace(text=f" {number}")
+            yield SimpleNamespace(text=f" {number}", tokens=[number])
 
-    assert whisper._joined(segments(), abandoned) == "0 1"
+    told, _ = whisper._listened(segments(), whisper._Decoder(None, logprobs=True), abandoned)
+    assert [segment.text for segment in told] == [" 0", " 1"]
     assert asked == [0, 1]
 
 

@@ -32,7 +32,7 @@ def band(seconds: float, low: float, high: float, seed: int) -> Sound:
 
 
 def unit(sound: NDArray[np.floating]) -> Sound:
-    return (sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
+    return np.asarray(sound / np.sqrt(np.mean(sound**2)), np.float32)
 
 
 def times(seconds: float) -> NDArray[np.float64]:
@@ -42,7 +42,7 @@ def times(seconds: float) -> NDArray[np.float64]:
 def hum(seconds: float, hertz: float) -> Sound:
     """Mains with its odd harmonics."""
     at = times(seconds)
-    return unit(sum((np.sin(2 * np.pi * hertz * n * at) / n for n in (1, 2, 3, 5, 7)), np.zeros(len(at))))
+    return unit(np.sum([np.sin(2 * np.pi * hertz * n * at) / n for n in (1, 2, 3, 5, 7)], axis=0))
 
 
 def clicks(seconds: float, a_second: float, seed: int) -> Sound:
@@ -62,7 +62,7 @@ def slam(seed: int) -> Sound:
 
 def cough(seed: int) -> Sound:
     """Two bursts of throaty noise, the second weaker."""
-    parts = [
+    parts: list[NDArray[np.floating]] = [
         band(0.25, 250, 3000, seed) * np.exp(-times(0.25) / 0.06),
         np.zeros(int(0.12 * RATE)),
         band(0.3, 200, 2000, seed + 1) * np.exp(-times(0.3) / 0.08) * 0.5,
@@ -71,9 +71,18 @@ def cough(seed: int) -> Sound:
     return in_a_quiet_room(burst / np.abs(burst).max() * 0.5)
 
 
+def burst(seed: int) -> Sound:
+    """A knock, a bang, a hiss: noise of any band that dies away within half a second."""
+    dice = np.random.default_rng(seed)
+    low, seconds = dice.choice([80.0, 200.0, 400.0, 1000.0]), dice.uniform(0.05, 0.5)
+    noise = band(seconds, low, min(low * dice.choice([3.0, 6.0, 10.0]), 7900.0), seed)
+    fading = noise * np.exp(-times(seconds) / (seconds / 4))
+    return in_a_quiet_room(fading / np.abs(fading).max() * dice.uniform(0.1, 0.8))
+
+
 def breathing(seconds: float, seed: int) -> Sound:
     """In and out, three seconds each, close to the microphone."""
-    return (band(seconds, 400, 2500, seed) * (1 - np.cos(2 * np.pi * times(seconds) / 3)) / 2 * 0.02).astype(np.float32)
+    return np.asarray(band(seconds, 400, 2500, seed) * (1 - np.cos(2 * np.pi * times(seconds) / 3)) / 2 * 0.02, np.float32)
 
 
 def chords(seconds: float, seed: int) -> Sound:
@@ -81,16 +90,16 @@ def chords(seconds: float, seed: int) -> Sound:
     dice, pieces = np.random.default_rng(seed), []
     for _ in range(int(seconds * 2)):
         root, at = 220 * 2 ** (dice.integers(0, 12) / 12), times(0.5)
-        notes = (root * ratio * overtone for ratio in (1, 1.26, 1.5) for overtone in (1, 2, 3))
-        pieces.append(sum((np.sin(2 * np.pi * note * at) / note for note in notes), np.zeros(len(at))) * np.exp(-at / 0.4))
-    return (unit(np.concatenate(pieces)) * 0.1).astype(np.float32)
+        notes = [root * ratio * overtone for ratio in (1, 1.26, 1.5) for overtone in (1, 2, 3)]
+        pieces.append(np.sum([np.sin(2 * np.pi * note * at) / note for note in notes], axis=0) * np.exp(-at / 0.4))
+    return unit(np.concatenate(pieces)) * np.float32(0.1)
 
 
 def in_a_quiet_room(sound: NDArray[np.floating], before: float = 0.3, after: float = 0.5) -> Sound:
     """As a turn comes out of the buffer: its prefix and its silence around it, with the noise of a room."""
     padded = np.concatenate([np.zeros(int(before * RATE)), sound, np.zeros(int(after * RATE))])
     room = coloured(len(padded) / RATE + 0.01, 1.0, 99)[: len(padded)]
-    return (padded + room * 0.001).astype(np.float32)
+    return np.asarray(padded + room * 0.001, np.float32)
 
 
 def noises() -> Iterator[tuple[str, Sound]]:
@@ -108,4 +117,7 @@ def noises() -> Iterator[tuple[str, Sound]]:
         yield f"cough {seed}", cough(10 * seed)
         yield f"breathing {seed}", breathing(3.0 + seed, seed)
         yield f"chords {seed}", chords(2.0 + seed, seed)
+    for seed in range(100, 130):
+        yield f"burst {seed}", burst(seed)
+    for seed in range(4):
         yield f"one click {seed}", in_a_quiet_room(clicks(0.1, 10, seed) * np.float32(0.7))

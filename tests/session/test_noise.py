@@ -93,19 +93,26 @@ def test_brackets_around_a_part_are_left(text: str) -> None:
 
 def test_whispers_own_corner_is_on_the_line() -> None:
     assert pytest.approx(LIKELY_SILENCE - LOW_CONFIDENCE * CONFIDENCE_WEIGHT) == DOUBTFUL
-    assert believed(SENTENCE, no_speech=LIKELY_SILENCE + 0.01, confidence=LOW_CONFIDENCE) == ""
-    assert believed(SENTENCE, no_speech=LIKELY_SILENCE - 0.01, confidence=LOW_CONFIDENCE) == SENTENCE
+    for speech_ms in (None, PLAIN_MS - 1):
+        assert believed(SENTENCE, no_speech=LIKELY_SILENCE + 0.01, confidence=LOW_CONFIDENCE, speech_ms=speech_ms) == ""
+        assert believed(SENTENCE, no_speech=LIKELY_SILENCE - 0.01, confidence=LOW_CONFIDENCE, speech_ms=speech_ms) == SENTENCE
 
 
 def test_more_doubt_of_one_kind_needs_less_of_the_other() -> None:
-    assert believed(SENTENCE, no_speech=LIKELY_SILENCE - 0.1, confidence=LOW_CONFIDENCE - 0.5) == ""
-    assert believed(SENTENCE, no_speech=LIKELY_SILENCE + 0.15, confidence=LOW_CONFIDENCE + 0.5) == SENTENCE
+    assert believed(SENTENCE, no_speech=LIKELY_SILENCE - 0.1, confidence=LOW_CONFIDENCE - 0.5, speech_ms=None) == ""
+    assert believed(SENTENCE, no_speech=LIKELY_SILENCE + 0.12, confidence=LOW_CONFIDENCE + 0.49, speech_ms=None) == SENTENCE
+
+
+def test_speech_that_the_detector_heard_plainly_is_dropped_in_whispers_own_corner_alone() -> None:
+    assert believed(SENTENCE, no_speech=LIKELY_SILENCE, confidence=-3.0, speech_ms=PLAIN_MS) == SENTENCE
+    assert believed(SENTENCE, no_speech=0.99, confidence=LOW_CONFIDENCE, speech_ms=PLAIN_MS) == SENTENCE
+    assert believed(SENTENCE, no_speech=LIKELY_SILENCE + 0.01, confidence=LOW_CONFIDENCE - 0.01, speech_ms=PLAIN_MS) == ""
 
 
 def test_clear_words_are_believed_whatever_the_silence() -> None:
-    assert believed(SENTENCE, no_speech=0.99, confidence=CONFIDENT) == SENTENCE
-    assert believed(SENTENCE, no_speech=0.99, confidence=CONFIDENT - 0.01) == ""
-    assert believed(SENTENCE, no_speech=0.99, confidence=None) == SENTENCE
+    assert believed(SENTENCE, no_speech=0.99, confidence=CONFIDENT, speech_ms=None) == SENTENCE
+    assert believed(SENTENCE, no_speech=0.99, confidence=CONFIDENT - 0.01, speech_ms=None) == ""
+    assert believed(SENTENCE, no_speech=0.99, confidence=None, speech_ms=None) == SENTENCE
 
 
 # The detector
