@@ -15,8 +15,8 @@ Seen with tiny.en, base, on sounds as a turn holds them (tests/rigs/noises.py; "
     or over pink noise 10 dB below them              all                  all                        all
     280 single words, letters, digits, likewise      280, 280             280, 277                   280, 277
 
-Whisper's own rule is `no_speech_threshold` with `log_prob_threshold`, which engines/whisper.py leaves on and other servers may not have. The
-three words that base lost with the detector it had misheard: "Boom." for "old", "F." for "s", "Add." for "at".
+Whisper's own rule is `no_speech_threshold` with `log_prob_threshold`, which engines/whisper.py leaves on and other servers may not have.
+The three words that base lost with the detector it had misheard: "Boom." for "old", "F." for "s", "Add." for "at".
 """
 
 from __future__ import annotations
