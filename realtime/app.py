@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidHandshake
 
 from realtime.config import OPENAI_URL, Config
 from realtime.engines import models
+from realtime.engines.mcp_client import McpClient
 from realtime.ports import Llm, Stt, Tts, Vad
 from realtime.runner.perform import Engines
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
@@ -54,7 +55,7 @@ class App:
 
     def engines(self) -> Engines:
         """Load what the settings ask for; blocking, and slow where a model has to be fetched."""
-        return Engines(llm=self._llm(), stt=self._stt(), tts=self._tts(), vad=self._vad(), workers=self._workers)
+        return Engines(llm=self._llm(), stt=self._stt(), tts=self._tts(), vad=self._vad(), tool_servers=McpClient(), workers=self._workers)
 
     def service(self, engines: Engines) -> Service:
         """What sessions are made with."""
@@ -64,6 +65,7 @@ class App:
             audio=config.enable_audio_processing,
             images=config.enable_image_processing,
             session_seconds=config.session_seconds,
+            mcp_urls=config.mcp_urls,
         )
         return Service(engines=engines, abilities=abilities, sample_rate=config.sample_rate, new_ids=RandomIds)
 
@@ -175,8 +177,10 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
     if level != "debug":
         # A line for every connection and every utterance belongs to debugging; warnings and errors stay.
-        for library in ("websockets", "faster_whisper"):
+        for library in ("websockets", "faster_whisper", "httpx2"):
             logging.getLogger(library).setLevel(logging.WARNING)
+        # Logs, with its traceback, what a client's tool server does wrong; the client is told of it.
+        logging.getLogger("mcp").setLevel(logging.CRITICAL)
         logging.getLogger("websockets.server").addFilter(_is_ours)
 
 
@@ -200,6 +204,6 @@ def _stop_signal() -> asyncio.Event:
 
 
 async def _close(engines: Engines) -> None:
-    for engine in (engines.llm, engines.stt, engines.tts):
+    for engine in (engines.llm, engines.stt, engines.tts, engines.tool_servers):
         if engine is not None:
             await engine.close()

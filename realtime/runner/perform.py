@@ -14,13 +14,13 @@ from typing import TypeVar, assert_never
 from msgspec import Struct
 
 from realtime.errors import EngineError
-from realtime.ports import ArgumentsDelta, CallBegan, Finished, Llm, Stt, TextDelta, Tts, Vad
+from realtime.ports import ArgumentsDelta, CallBegan, Finished, Llm, Stt, TextDelta, ToolServers, Tts, Vad
 from realtime.runner.listening import Listening
 from realtime.runner.outbox import Outbox
 from realtime.runner.sounds import Mouth, heard
 from realtime.runner.tasks import Tasks
 from realtime.session import inputs
-from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, ListTools, Send, Speak, Transcribe
 from realtime.session.inputs import Input
 from realtime.wire.codec import Codec
 from realtime.wire.server import ErrorInfo
@@ -28,7 +28,7 @@ from realtime.wire.server import ErrorInfo
 log = logging.getLogger(__name__)
 
 
-E = TypeVar("E", Generate, Speak, Transcribe)
+E = TypeVar("E", Generate, Speak, Transcribe, ListTools, CallTool)
 
 
 class Engines(Struct, frozen=True):
@@ -39,6 +39,7 @@ class Engines(Struct, frozen=True):
     tts: Tts | None
     """None: there is no voice, and no session is allowed to want one."""
     vad: Vad
+    tool_servers: ToolServers
     workers: Executor
     """Threads for the detector and for conversions."""
 
@@ -74,6 +75,10 @@ class Performer:
                 self._tasks.start(id, self._guard(self._speak, effect, lambda error: inputs.ResponseBroke(id, error)))
             case Transcribe(item_id=id, content_index=index):
                 self._tasks.start(id, self._guard(self._transcribe, effect, lambda error: _not_transcribed(id, index, error)))
+            case ListTools(item_id=id):
+                self._tasks.start(id, self._guard(self._list_tools, effect, lambda error: inputs.ToolListingBroke(id, error)))
+            case CallTool(item_id=id):
+                self._tasks.start(id, self._guard(self._call_tool, effect, lambda error: inputs.ToolBroke(id, error)))
             case Abandon(id=id):
                 self._tasks.abandon(id)
             case Close(code=code, reason=reason):
@@ -129,6 +134,14 @@ class Performer:
         audio = await loop.run_in_executor(self._engines.workers, heard, effect.audio, effect.format)
         transcript = await self._engines.stt.transcribe(audio, language=effect.language, prompt=effect.prompt)
         self._post(inputs.SpeechTranscribed(effect.item_id, effect.content_index, transcript.text, transcript.seconds))
+
+    async def _list_tools(self, effect: ListTools) -> None:
+        tools = await self._engines.tool_servers.tools(effect.server)
+        self._post(inputs.ToolsListed(effect.item_id, tools))
+
+    async def _call_tool(self, effect: CallTool) -> None:
+        output = await self._engines.tool_servers.call(effect.server, effect.name, effect.arguments)
+        self._post(inputs.ToolReturned(effect.item_id, output))
 
     # The detector
 

@@ -16,3 +16,5 @@ class Abilities(Struct, frozen=True, kw_only=True):
     """ENABLE_IMAGE_PROCESSING"""
     session_seconds: float = 3600
     """How long a session may last (PROTOCOL 1.5)."""
+    mcp_urls: tuple[str, ...] | None = None
+    """REALTIME_MCP_URLS: beginnings of the addresses that clients may name as tool servers; None for any."""

@@ -32,6 +32,10 @@ from realtime.session.inputs import (
     SpeechTranscribed,
     TextGenerated,
     TimePassed,
+    ToolBroke,
+    ToolListingBroke,
+    ToolReturned,
+    ToolsListed,
     TranscriptionBroke,
 )
 from realtime.session.responses import Responses
@@ -39,7 +43,7 @@ from realtime.session.sound import Sound
 from realtime.session.transcripts import Transcripts
 from realtime.session.updates import updated
 from realtime.wire import client, server
-from realtime.wire.items import FunctionCallOutput, InputAudio, Message, OutputAudio
+from realtime.wire.items import FunctionCallOutput, InputAudio, McpApprovalResponse, Message, OutputAudio
 from realtime.wire.settings import Settings
 
 GOING_AWAY = 1001
@@ -75,6 +79,8 @@ class Session:
             case TextGenerated() | ClauseSounded() | SpeechScored() | ClauseSpoken() | GenerationFinished():
                 self._come_out(input)
             case CallGenerated() | ArgumentsGenerated() | ResponseBroke() | SpeechTranscribed() | TranscriptionBroke() | DetectionFailed():
+                self._come_out(input)
+            case ToolsListed() | ToolListingBroke() | ToolReturned() | ToolBroke():
                 self._come_out(input)
             case Opened():
                 self._open(now)
@@ -167,12 +173,14 @@ class Session:
                 assert_never(event)
 
     def _update(self, event: client.SessionUpdate) -> None:
-        self.settings = updated(self.settings, event.session, self._abilities, spoken=self._responses.spoken)
+        before, self.settings = self.settings, updated(self.settings, event.session, self._abilities, spoken=self._responses.spoken)
         heard = self.settings.audio.input
         self._ear.tune(heard.format, heard.turn_detection)
         if not self._ear.talking:
             self._turn = None
         self._effects.send(server.SessionUpdated(session=self.settings), event.event_id)
+        if self.settings.tools is not before.tools:  # they were named: those that failed are tried again
+            self._responses.adopt_tools(self.settings.tools)
 
     # Input audio and turns
 
@@ -244,7 +252,11 @@ class Session:
         if isinstance(entry.item, FunctionCallOutput) and not self.conversation.calls(entry.item.call_id):
             message = f"Error adding item: no tool has been called with the call_id '{entry.item.call_id}'."
             raise ClientError("invalid_value", message, param="item.call_id")
+        if isinstance(entry.item, McpApprovalResponse):
+            self._responses.approvals.check(entry.item, "item")
         self._add(entry, index, event.event_id)
+        if isinstance(entry.item, McpApprovalResponse):
+            self._responses.approvals.answer(entry.item)
         self._transcribe(entry)
 
     def _find(self, item_id: str, action: str) -> Entry:
@@ -261,7 +273,7 @@ class Session:
 
     def _delete(self, event: client.ConversationItemDelete) -> None:
         entry = self._find(event.item_id, "delete")
-        self._responses.stop_writing(entry.id)
+        self._responses.release(entry.id)
         self.conversation.delete(entry.id)
         self._effects.send(server.ConversationItemDeleted(item_id=entry.id), event.event_id)
         self._transcripts.forget(entry.id)
@@ -319,6 +331,8 @@ class Session:
             case SpeechTranscribed() | TranscriptionBroke():
                 if self._transcripts.expects(outcome):
                     self._learn(outcome)
+            case ToolsListed() | ToolListingBroke() | ToolReturned() | ToolBroke():
+                self._responses.tools_come_out(outcome)
             case _:
                 self._responses.come_out(outcome)
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.session.abilities import Abilities
+from realtime.session.mcp import check_servers
 from realtime.session.response import Terms
 from realtime.wire.client import ResponseParams
 from realtime.wire.settings import CustomVoice, Modality, Settings, SettingsPatch, TranscriptionSettingsPatch, merge
@@ -26,6 +27,8 @@ def updated(settings: Settings, patch: SettingsPatch | TranscriptionSettingsPatc
     if patch.output_modalities is not UNSET:
         _check_modalities(patch.output_modalities, abilities, "session.output_modalities")
     _check_prompt(patch.prompt, "session.prompt")
+    if patch.tools is not UNSET:
+        check_servers(patch.tools, abilities.mcp_urls, "session.tools")
     after = replace(merge(settings, patch), model=settings.model)
     if spoken and after.audio.output.voice != settings.audio.output.voice:
         raise ClientError(
@@ -41,6 +44,8 @@ def terms(settings: Settings, params: ResponseParams, abilities: Abilities, answ
     modalities = _given(params.output_modalities, settings.output_modalities)
     _check_modalities(modalities, abilities, "response.output_modalities")
     _check_prompt(params.prompt, "response.prompt")
+    if params.tools is not UNSET:
+        check_servers(params.tools, abilities.mcp_urls, "response.tools")
     output = UNSET if params.audio is UNSET else params.audio.output
     format, voice = (UNSET, UNSET) if output is UNSET else (output.format, output.voice)
     spoken = settings.audio.output

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from realtime.ports import LlmRequest, TokenUsage
-from realtime.wire.items import FunctionCall, FunctionCallOutput, InputAudio, InputText, Message, OutputAudio, OutputText
+from realtime.wire.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputText,
+    McpApprovalRequest,
+    McpCall,
+    Message,
+    OutputAudio,
+    OutputText,
+)
 from realtime.wire.server import InputTokenDetails, OutputTokenDetails, TokenDetails, Usage
 
 CHARACTERS_PER_TOKEN = 4
@@ -40,7 +50,9 @@ def _item_tokens(item: object) -> int:
             return _tokens(text)
         case InputAudio(transcript=transcript) | OutputAudio(transcript=transcript):
             return _tokens(transcript or "")
-        case FunctionCall(arguments=arguments):
+        case McpCall(arguments=arguments, output=output):
+            return _tokens(arguments) + _tokens(output or "")
+        case FunctionCall(arguments=arguments) | McpApprovalRequest(arguments=arguments):
             return _tokens(arguments)
         case FunctionCallOutput(output=output):
             return _tokens(output)

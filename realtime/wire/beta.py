@@ -1,4 +1,7 @@
-"""The beta dialect: flat sessions, older event names (PROTOCOL 2.8, 4). A pure translation to and from GA."""
+"""The beta dialect: flat sessions, older event names (PROTOCOL 2.8, 4). A pure translation to and from GA.
+
+It has no servers of tools: who speaks beta can't name one, and nothing of one is told in it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,20 @@ from realtime.wire.client import (
     SessionUpdate,
 )
 from realtime.wire.codec import Frame, Frames, Reader, encode_json
-from realtime.wire.items import Audio, Item, ItemReference, Message, OutputAudio, OutputText, Part, Text, check_nesting
+from realtime.wire.items import (
+    Audio,
+    FunctionItem,
+    Item,
+    ItemReference,
+    McpItem,
+    Message,
+    OutputAudio,
+    OutputText,
+    Part,
+    Text,
+    check_nesting,
+)
+from realtime.wire.mcp import McpChoice
 from realtime.wire.settings import (
     PCM_RATE,
     AudioFormat,
@@ -117,11 +133,16 @@ class BetaResponseParams(Struct, kw_only=True, forbid_unknown_fields=True):
     conversation: Literal["auto", "none"] = "auto"
     metadata: Metadata | None = None
     prompt: dict[str, Any] | None = None
-    input: list[Item | ItemReference] | UnsetType = UNSET
+    input: list[FunctionItem | ItemReference] | UnsetType = UNSET
 
 
 class BetaResponseCreate(ClientEventBase, tag="response.create"):
     response: BetaResponseParams | None = None
+
+
+class BetaItemCreate(ClientEventBase, tag="conversation.item.create"):
+    item: FunctionItem
+    previous_item_id: str | None = None
 
 
 CommonEvent = (
@@ -136,7 +157,7 @@ CommonEvent = (
 )
 """Client events that are the same in every dialect."""
 
-BetaClientEvent = CommonEvent | BetaSessionUpdate | BetaResponseCreate | ConversationItemCreate
+BetaClientEvent = CommonEvent | BetaSessionUpdate | BetaResponseCreate | BetaItemCreate
 
 
 class BetaServerVad(Struct, tag="server_vad"):
@@ -307,6 +328,8 @@ class BetaCodec:
             case BetaResponseCreate(response=params):
                 response = None if params is None else self._response_params(params)
                 return ResponseCreate(response=response, event_id=event.event_id)
+            case BetaItemCreate(item=item):
+                return ConversationItemCreate(item=item, previous_item_id=event.previous_item_id, event_id=event.event_id)
             case _:
                 common: ClientEvent = event
                 return common
@@ -355,7 +378,13 @@ class BetaCodec:
     def from_ga(self, event: server.ServerEvent) -> server.ServerEvent | None:
         """The beta event; None where beta has none."""
         match event:
-            case server.ConversationItemDone():
+            case server.ConversationItemDone() | server.McpListToolsEvent() | server.McpCallEvent():
+                return None
+            case server.ResponseMcpCallArgumentsDelta() | server.ResponseMcpCallArgumentsDone():
+                return None
+            case server.ConversationItemAdded(item=item) | server.ConversationItemRetrieved(item=item) if isinstance(item, McpItem):
+                return None
+            case server.ResponseOutputItemAdded(item=item) | server.ResponseOutputItemDone(item=item) if isinstance(item, McpItem):
                 return None
             case server.ConversationItemAdded():
                 return BetaItemCreated(event_id=event.event_id, previous_item_id=event.previous_item_id, item=self.item(event.item))
@@ -386,6 +415,8 @@ class BetaCodec:
             BetaSettings,
             settings,
             modalities=_modalities(settings.output_modalities),
+            tools=tuple(tool for tool in settings.tools if isinstance(tool, FunctionTool)),
+            tool_choice="auto" if isinstance(settings.tool_choice, McpChoice) else settings.tool_choice,
             voice=audio.output.voice,
             speed=audio.output.speed,
             input_audio_format=_FORMAT_NAMES[type(audio.input.format)],
@@ -401,7 +432,7 @@ class BetaCodec:
         return _pick(
             BetaResponse,
             response,
-            output=[self.item(item) for item in response.output],
+            output=[self.item(item) for item in response.output if not isinstance(item, McpItem)],
             modalities=_modalities(response.output_modalities),
             voice=response.audio.output.voice,
             output_audio_format=_FORMAT_NAMES[type(response.audio.output.format)],

@@ -8,16 +8,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from realtime.wire.items import MAX_ID, Base64, Id, Item, ItemReference
 from realtime.wire.settings import (
+    AnyToolChoice,
     AudioFormat,
     CustomVoice,
-    FunctionTool,
     MaxTokens,
     Metadata,
     Modality,
     Reasoning,
     SettingsPatch,
     Temperature,
-    ToolChoice,
+    Tool,
     TranscriptionSettingsPatch,
 )
 
@@ -85,8 +85,8 @@ class ResponseParams(Struct, kw_only=True, forbid_unknown_fields=True):
     instructions: str | None = None
     """None: the session's (LiveKit sends an explicit null)."""
     audio: ResponseAudio | UnsetType = UNSET
-    tools: tuple[FunctionTool, ...] | UnsetType = UNSET
-    tool_choice: ToolChoice | UnsetType = UNSET
+    tools: tuple[Tool, ...] | UnsetType = UNSET
+    tool_choice: AnyToolChoice | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning: Reasoning | UnsetType = UNSET
     max_output_tokens: MaxTokens | UnsetType = UNSET

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from realtime.wire.items import check_nesting
+from realtime.wire.mcp import McpChoice, McpTool, without_secrets
 
 PCM_RATE = 24_000
 """Samples a second of `audio/pcm` on `/v1/realtime`: the only rate that upstream serves and that its clients accept."""
@@ -147,6 +148,10 @@ class FunctionChoice(Struct, frozen=True, tag="function", forbid_unknown_fields=
 
 
 ToolChoice = Literal["none", "auto", "required"] | FunctionChoice
+"""What every dialect and every model knows."""
+
+Tool = FunctionTool | McpTool
+AnyToolChoice = ToolChoice | McpChoice
 
 
 class TokenLimits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,8 +190,8 @@ class Settings(Struct, frozen=True, tag="realtime", kw_only=True):
     output_modalities: tuple[Modality, ...] = ("audio",)
     """Exactly one: audio always brings its transcript."""
     instructions: str = DEFAULT_INSTRUCTIONS
-    tools: tuple[FunctionTool, ...] = ()
-    tool_choice: ToolChoice = "auto"
+    tools: tuple[Tool, ...] = ()
+    tool_choice: AnyToolChoice = "auto"
     max_output_tokens: MaxTokens = "inf"
     tracing: str | dict[str, Any] | None = None
     """Echoed only: there is no tracing service behind a self-hosted server."""
@@ -201,6 +206,13 @@ class Settings(Struct, frozen=True, tag="realtime", kw_only=True):
     """Extension of this server in GA; served once it has been set."""
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning: Reasoning | UnsetType = UNSET
+
+
+def shown(settings: Settings) -> Settings:
+    """What a client may be shown: everything but the secrets of its tool servers."""
+    if not any(isinstance(tool, McpTool) for tool in settings.tools):
+        return settings
+    return replace(settings, tools=tuple(without_secrets(tool) if isinstance(tool, McpTool) else tool for tool in settings.tools))
 
 
 # Patches. A field that its `target` lacks is accepted and has no effect here.
@@ -279,8 +291,8 @@ class SettingsPatch(Patch, tag="realtime"):
     """Sent by most frameworks with every update; the model of a session does not change."""
     output_modalities: tuple[Modality, ...] | UnsetType = UNSET
     instructions: str | UnsetType = UNSET
-    tools: tuple[FunctionTool, ...] | UnsetType = UNSET
-    tool_choice: ToolChoice | UnsetType = UNSET
+    tools: tuple[Tool, ...] | UnsetType = UNSET
+    tool_choice: AnyToolChoice | UnsetType = UNSET
     max_output_tokens: MaxTokens | UnsetType = UNSET
     tracing: str | dict[str, Any] | UnsetType | None = UNSET
     truncation: Truncation | UnsetType = UNSET

@@ -7,9 +7,11 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from realtime.ports import LlmRequest, TokenUsage
+from realtime.session.approvals import Approvals
 from realtime.session.conversation import Conversation, Entry
 from realtime.session.effects import Abandon, Effect, Effects, Generate, Send, Speak
 from realtime.session.ids import CountedIds
+from realtime.session.mcp import Toolbox
 from realtime.session.response import Response, Terms
 from realtime.wire import server
 from realtime.wire.items import InputText, Message, OutputAudio, OutputText
@@ -30,7 +32,10 @@ class Stage:
         self.conversation = Conversation("conv_1")
         self.conversation.insert(Entry(QUESTION))
         self._effects = Effects(CountedIds())
-        self.response = Response(terms, None if aside else self.conversation, self._effects, CountedIds())
+        ids = CountedIds()
+        conversation = None if aside else self.conversation
+        approvals = Approvals(self.conversation, self._effects, ids)
+        self.response = Response(terms, conversation, approvals, self._effects, ids)
 
     def taken(self) -> list[Effect]:
         return self._effects.take()
@@ -49,7 +54,7 @@ class Stage:
 
 def running(terms: Terms = AUDIO, *, aside: bool = False) -> Stage:
     stage = Stage(terms, aside=aside)
-    stage.response.generate((QUESTION,))
+    stage.response.generate((QUESTION,), Toolbox((), "auto", {}))
     stage.taken()
     return stage
 
@@ -80,7 +85,7 @@ def test_out_of_band_it_belongs_to_no_conversation() -> None:
 def test_it_asks_by_its_terms(terms: Terms, limit: int | None, temperature: float | None) -> None:
     stage = Stage(terms)
     stage.taken()
-    stage.response.generate((QUESTION,))
+    stage.response.generate((QUESTION,), Toolbox((), "auto", {}))
     request = LlmRequest(instructions="Be brief.", items=(QUESTION,), max_output_tokens=limit, temperature=temperature)
     assert stage.taken() == [Generate("resp_1", request)]
 
