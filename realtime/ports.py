@@ -1,8 +1,8 @@
 """What the daemon asks of the models of the world, and the small structs that go to and fro.
 
-An engine implements one of these protocols. `Llm`, `Stt`, `Tts`, `TurnJudge` and `ToolServers` are asynchronous and own whatever threads they
-need; `Vad` is blocking and cheap, the runner calls it from a worker thread. Every failure that an engine foresees is an `EngineError`; cancelling the
-task that awaits an engine abandons the work at once.
+An engine implements one of these protocols. `Llm`, `Stt`, `Tts`, `TurnJudge` and `ToolServers` are asynchronous and own whatever threads
+they need; `Vad` is blocking and cheap, the runner calls it from a worker thread. Every failure that an engine foresees is an `EngineError`;
+cancelling the task that awaits an engine abandons the work at once.
 """
 
 from __future__ import annotations

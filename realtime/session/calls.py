@@ -148,7 +148,7 @@ class Calls:
             self._approvals.ask(call.id, Asked(call.offer.server, call.offer.tool.name, call.written, call.extra))
 
     def cut(self, output_index: int) -> None:
-        """The response ends before its time. The arguments of a call that is cut are not called done: Pipecat would call the tool with half."""
+        """The response ends before its time. Arguments that are cut are not called done: Pipecat would call the tool with half of them."""
         call = self._at(output_index)
         if call.state == "running":
             self._effects.add(Abandon(call.id))
@@ -184,6 +184,7 @@ class Calls:
             self._fail(call, ProtocolError(INVALID_PARAMS, "The model wrote arguments that are no JSON object; the tool was not called."))
             return
         call.state = "running"
+        self._output.amend(self._item(call, "in_progress"))  # agents-realtime retrieves it on the next event
         self._effects.send(server.ResponseMcpCallInProgress(item_id=call.id, output_index=index))
         self._effects.add(CallTool(call.id, offer.server, offer.tool.name, arguments))
 

@@ -51,6 +51,11 @@ class Output:
             self._effects.send(server.ConversationItemAdded(previous_item_id=previous, item=item))
         return index
 
+    def amend(self, item: Item) -> None:
+        """More is known of an item that is still open: whoever retrieves it sees it."""
+        if self._conversation is not None:
+            self._conversation.finish(item, {})
+
     def finish(self, index: int, item: Item, sounds: dict[int, Sound] | None = None) -> None:
         """An item is as it stays; `sounds` belong to it, by content index."""
         del self._open[index]

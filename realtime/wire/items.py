@@ -1,7 +1,7 @@
 """Conversation items and their content parts, GA shape (PROTOCOL 2.6, 3.3).
 
-The same structs are read from clients and written to them. Beta and classic know `FunctionItem`s only. What a dialect or an old client calls
-otherwise (`text`, `audio`) is decoded to `Text` and `Audio` and made canonical by `canonical`; the core never sees those two.
+The same structs are read from clients and written to them. Beta and classic know `FunctionItem`s only. What a dialect or an old client
+calls otherwise (`text`, `audio`) is decoded to `Text` and `Audio` and made canonical by `canonical`; the core never sees those two.
 """
 
 from __future__ import annotations
