@@ -88,6 +88,7 @@ class McpClient:
 
     async def call(self, server: McpTool, name: str, arguments: dict[str, Any]) -> str:
         async with self._client(server, self._timeouts.call) as client:
+            client.session.validate_tool_result = _unchecked  # type: ignore[method-assign]
             result = await client.call_tool(name, arguments)
         output = _cut(_told(result))
         if result.is_error:
@@ -138,6 +139,11 @@ def _headers(server: McpTool) -> dict[str, str]:
 
 
 # What comes back
+
+
+async def _unchecked(name: str, result: CallToolResult) -> None:
+    """In place of the package's check of a result against its schema: that takes a listing for every call, and lets whoever runs the server
+    choose a pattern whose matching takes for ever. The model reads the words."""
 
 
 def _listed(tool: Mapping[str, Any]) -> ListedTool:
