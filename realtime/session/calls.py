@@ -91,13 +91,8 @@ class Calls:
     def add_arguments(self, index: int, text: str) -> None:
         call = self._calls[index]
         call.arguments.append(text)
-        if call.output_index is None:
-            return
-        place: dict[str, Any] = {"response_id": self._response_id, "item_id": call.id, "output_index": call.output_index, "delta": text}
-        if call.offer is None:
-            self._effects.send(server.ResponseFunctionCallArgumentsDelta(call_id=call.call_id, **place))
-        else:
-            self._effects.send(server.ResponseMcpCallArgumentsDelta(**place))
+        if call.output_index is not None:
+            self._tell(call, call.output_index, text)
 
     def keep(self, extras: tuple[dict[str, Any] | None, ...]) -> None:
         """`extras` are to go back to the model, one with each call."""
@@ -170,12 +165,20 @@ class Calls:
             raise AssertionError(f"{call.id} was never told of")
         return call.output_index
 
-    def _open(self, call: Call) -> None:
+    def _open(self, call: Call) -> int:
         call.output_index = self._output.open(self._item(call, "in_progress"))
+        return call.output_index
+
+    def _tell(self, call: Call, output_index: int, text: str) -> None:
+        place: dict[str, Any] = {"response_id": self._response_id, "item_id": call.id, "output_index": output_index, "delta": text}
+        if call.offer is None:
+            self._effects.send(server.ResponseFunctionCallArgumentsDelta(call_id=call.call_id, **place))
+        else:
+            self._effects.send(server.ResponseMcpCallArgumentsDelta(**place))
 
     def _run(self, call: Call, offer: Offer, arguments: dict[str, Any] | None) -> None:
-        if call.output_index is None:
-            self._open(call)
+        if call.output_index is None:  # it would have been asked about, if it could be read
+            self._tell(call, self._open(call), call.written)
         index = self._index(call)
         self._effects.send(
             server.ResponseMcpCallArgumentsDone(response_id=self._response_id, item_id=call.id, output_index=index, arguments=call.written)

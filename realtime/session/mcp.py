@@ -214,17 +214,18 @@ class ToolServers:
 
     def toolbox(self, tools: tuple[Tool, ...], choice: AnyToolChoice) -> Toolbox:
         """What a model may call, by what is known now. Of two with the same name the function counts, then the earlier server's."""
-        functions = {tool.name: tool for tool in tools if isinstance(tool, FunctionTool)}
+        functions = tuple(tool for tool in tools if isinstance(tool, FunctionTool))
+        taken = {tool.name for tool in functions}
         offers: dict[str, Offer] = {}
         for each in servers(tools):
             listing = self._listings.get(_key(each))
             for tool in () if listing is None else listing.item.tools:
                 name = function_name(tool.name)
-                if is_allowed(each, tool) and name not in functions and name not in offers:
+                if is_allowed(each, tool) and name not in taken and name not in offers:
                     offers[name] = Offer(each, tool)
         if isinstance(choice, McpChoice):
-            return _chosen(tuple(functions.values()), choice, offers)
-        return Toolbox((*functions.values(), *_described(offers)), choice, offers)
+            return _chosen(functions, choice, offers)
+        return Toolbox((*functions, *_described(offers)), choice, offers)
 
     # Outcomes
 

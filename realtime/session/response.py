@@ -21,7 +21,7 @@ from realtime.session.clauses import ClauseCutter
 from realtime.session.conversation import Conversation
 from realtime.session.effects import Abandon, Effects, Generate, Speak
 from realtime.session.ids import Ids
-from realtime.session.inputs import ToolBroke, ToolReturned
+from realtime.session.inputs import ClauseSounded, ClauseSpoken, ResponseBroke, ResponseOutcome, ToolBroke, ToolReturned
 from realtime.session.mcp import Toolbox
 from realtime.session.output import Output
 from realtime.session.sound import Sound
@@ -122,6 +122,13 @@ class Response:
         """Does it only wait for the tools that it called? Who has seen one of them return may already want the next response."""
         run = self._state
         return isinstance(run, Generating) and _said_all(run)
+
+    def expects(self, outcome: ResponseOutcome) -> bool:
+        """May this still come? Not from a model that has finished, nor from a voice that has said all."""
+        run = self._state
+        if not isinstance(run, Generating) or run.finished is None:
+            return True
+        return isinstance(outcome, ClauseSounded | ClauseSpoken | ResponseBroke) and not self.closing
 
     def runs(self, item_id: str) -> bool:
         """Does it wait for the tool of that call?"""

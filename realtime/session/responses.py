@@ -160,7 +160,7 @@ class Responses:
     def come_out(self, outcome: ResponseOutcome) -> None:
         """Let an outcome reach the response that it serves, if that still runs."""
         response = self._running.get(outcome.response_id)
-        if response is not None and not response.closing:  # who only waits for tools has heard all of its model and its voice
+        if response is not None and response.expects(outcome):
             self._progress(response, outcome)
 
     def tools_come_out(self, outcome: ToolOutcome) -> None:

@@ -18,6 +18,9 @@ from realtime.wire.codec import Codec
 
 CREATED = {"ga": "conversation.item.added", "beta": "conversation.item.created"}
 FOREIGN = {"ga": {"conversation.item.created", "conversation.created"}, "beta": {"conversation.item.added", "conversation.item.done"}}
+FOREIGN["beta"] |= {f"mcp_list_tools.{end}" for end in ("in_progress", "completed", "failed")}
+FOREIGN["beta"] |= {f"response.mcp_call.{end}" for end in ("in_progress", "completed", "failed")}
+FOREIGN["beta"] |= {f"response.mcp_call_arguments.{end}" for end in ("delta", "done")}
 """What the other one says."""
 
 PARTS = {"ga": {"input_text", "input_audio", "input_image", "output_text", "output_audio"}}
@@ -65,6 +68,7 @@ class Reader:
     def _take(self, told: dict[str, Any]) -> None:
         stem, _, last = told["type"].rpartition(".")
         if "item" in told:
+            assert self._dialect == "ga" or not _is_of_a_server(told["item"])
             parts = {part["type"] for part in told["item"].get("content", [])}
             assert parts <= PARTS[self._dialect]
         if stem.startswith("response") and "response_id" in told:
@@ -89,7 +93,7 @@ class Reader:
     def _end(self, response: dict[str, Any]) -> None:
         self._running.remove(response["id"])
         assert self._items.isdisjoint(item["id"] for item in response["output"]), "what was added is done"
-        self.answered[response["id"]] = [_words(item) for item in response["output"]]
+        self.answered[response["id"]] = [_words(item) for item in response["output"] if not _is_of_a_server(item)]
 
 
 EVENTS = {"ga": tagged(server), "beta": beta_events()}
@@ -97,6 +101,11 @@ EVENTS = {"ga": tagged(server), "beta": beta_events()}
 
 def _place(stem: str, told: dict[str, Any]) -> tuple[Any, ...]:
     return stem, told.get("item_id"), told.get("content_index")
+
+
+def _is_of_a_server(item: dict[str, Any]) -> bool:
+    """Beta has no such items."""
+    return str(item["type"]).startswith("mcp_")
 
 
 def _words(item: dict[str, Any]) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 from msgspec import UNSET, Struct, field
 
 from realtime.session import inputs
-from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, ListTools, Send, Speak, Transcribe
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
 from realtime.wire import client, server
-from realtime.wire.items import FunctionCall
-from realtime.wire.settings import CustomVoice, Settings, sample_width
+from realtime.wire.items import FunctionCall, Item, McpApprovalRequest, McpApprovalResponse, McpCall, McpListTools
+from realtime.wire.mcp import McpChoice
+from realtime.wire.settings import CustomVoice, FunctionTool, Settings, sample_width, shown
 
 KEPT = ("conversation_id", "output_modalities", "max_output_tokens", "audio", "metadata", "temperature")
 """What `response.done` repeats of `response.created`."""
@@ -99,6 +100,13 @@ class Referee:
         """Ids of the conversation's items."""
         self._open_items: set[str] = set()
         """`added`, not yet `done`."""
+        self._beside: set[str] = set()
+        """Those of them that no response writes: listings, and calls that were approved of."""
+        self.asked: set[str] = set()
+        """Approvals that nobody has answered."""
+        self._approved: set[str] = set()
+        self._next: Terms | None = None
+        """Of the response that begins when the conversation's has ended."""
         self.turn: str | None = None
         """The item that the open turn will become."""
         self._stopped: str | None = None
@@ -125,6 +133,12 @@ class Referee:
             self._stream += input.audio
         if isinstance(input, inputs.ClauseSpoken) and (run := self.running.get(input.response_id)) and run.clause == input.clause:
             run.speaking = False
+        if isinstance(input, client.ResponseCreate) and not events:
+            assert self._next is None, "one waits at the most"
+            assert any(run.default for run in self.running.values()), "what waits has something to wait for"
+            self._next = agreed(self.settings, input.response or client.ResponseParams())
+        if isinstance(input, client.ConversationItemCreate) and any(isinstance(event, server.ConversationItemAdded) for event in events):
+            self._answered(input.item)
         answering = {id for id, run in self.running.items() if run.default}
         for effect in effects:
             self._effect(input, effect)
@@ -154,6 +168,10 @@ class Referee:
                 assert effect.epoch == self._session._ear.epoch
                 assert effect.audio
                 assert len(effect.audio) % sample_width(effect.format) == 0
+            case ListTools(item_id=id):
+                assert id in self._beside, "what is listed shows as an item"
+            case CallTool():
+                self._called_for(effect)
             case Abandon(id=id):
                 self._abandoned.add(id)
             case Close():
@@ -175,7 +193,11 @@ class Referee:
         request = effect.request
         assert request.instructions == terms.instructions
         assert request.max_output_tokens == (None if terms.max_output_tokens == "inf" else terms.max_output_tokens)
-        assert (request.tools, request.tool_choice) == (terms.tools, terms.tool_choice)
+        functions = tuple(tool for tool in terms.tools if isinstance(tool, FunctionTool))
+        if not isinstance(terms.tool_choice, McpChoice):
+            assert request.tool_choice == terms.tool_choice
+            assert request.tools[: len(functions)] == functions
+        assert {tool.name for tool in request.tools} <= {tool.name for tool in functions} | {"add", "disk_wipe"}
         assert request.temperature == (None if terms.temperature is UNSET else terms.temperature)
 
     def _transcribed(self, effect: Transcribe) -> None:
@@ -186,6 +208,23 @@ class Referee:
         assert at >= 0, "what is committed is what came in, and nothing twice"
         self._used = at + len(effect.audio)
         self._taken += len(effect.audio)
+
+    def _answered(self, item: Item) -> None:
+        if isinstance(item, McpApprovalResponse):
+            self.asked.remove(item.approval_request_id)  # a KeyError is an answer to nothing
+            if item.approve:
+                self._approved.add(item.approval_request_id)
+
+    def _called_for(self, effect: CallTool) -> None:
+        entry = self._session.conversation.find(effect.item_id)
+        if entry is None:  # out of band
+            assert effect.server.require_approval == "never"
+            return
+        call = entry.item
+        assert isinstance(call, McpCall)
+        assert (call.status, call.name) == ("in_progress", effect.name)
+        if effect.server.require_approval != "never":
+            assert call.approval_request_id in self._approved, "nothing is called that nobody approved of"
 
     # Events
 
@@ -213,6 +252,8 @@ class Referee:
         assert response.conversation_id is None or not any(run.default for run in self.running.values()), "one default response at a time"
         params = input.response if isinstance(input, client.ResponseCreate) else None
         terms = agreed(self.settings, params or client.ResponseParams())
+        if self._next is not None and not isinstance(input, client.ResponseCreate):
+            terms, self._next = self._next, None
         assert (response.status, response.output, response.usage) == ("in_progress", [], None)
         assert response.output_modalities == (terms.modality,)
         assert (response.audio.output.voice, response.audio.output.format) == (terms.voice, terms.format)
@@ -233,20 +274,24 @@ class Referee:
         if run.asked and response.status in ("cancelled", "failed"):
             assert response.id in self._abandoned, "nobody goes on with what nobody wants"
         for item in response.output:
-            assert item.status == ("completed" if response.status == "completed" else "incomplete")
+            assert item.status == "completed" or response.status != "completed"
 
     def _item(self, event: server.ConversationItemAdded | server.ConversationItemDone | server.ConversationItemDeleted) -> None:
         if isinstance(event, server.ConversationItemDeleted):
             self.order.remove(event.item_id)
+            self.asked.discard(event.item_id)
             return
         id = event.item.id
         assert isinstance(id, str)
         if isinstance(event, server.ConversationItemDone):
             self._open_items.remove(id)
+            self._beside.discard(id)
         else:
             assert self._committed in (None, id)
             assert id not in self.order
-            if event.item.status == "in_progress":
+            if isinstance(event.item, McpListTools) or (isinstance(event.item, McpCall) and event.item.approval_request_id):
+                self._beside.add(id)
+            elif event.item.status == "in_progress":
                 assert any(run.default and run.opened(id) for run in self.running.values()), "out of band nothing is stored"
             self.order.insert(0 if event.previous_item_id is None else self.order.index(event.previous_item_id) + 1, id)
             self._open_items.add(id)
@@ -256,7 +301,7 @@ class Referee:
     def _output(self, run: Running, event: Any) -> None:
         if isinstance(event, server.ResponseOutputItemAdded):
             assert event.output_index == len(run.items)
-            run.items.append(Opened(str(event.item.id), isinstance(event.item, FunctionCall)))
+            run.items.append(Opened(str(event.item.id), isinstance(event.item, FunctionCall | McpCall | McpApprovalRequest)))
             return
         opened = run.items[event.output_index]
         assert not opened.done
@@ -267,7 +312,13 @@ class Referee:
                 if isinstance(event.item, FunctionCall):
                     written = "".join(opened.words) or ("{}" if event.item.status == "completed" else "")
                     assert (event.item.arguments, opened.called) == (written, event.item.status == "completed")
+                if isinstance(event.item, McpCall):
+                    self._had_called(opened, event.item)
+                if isinstance(event.item, McpApprovalRequest) and event.item.status == "completed":
+                    self.asked.add(opened.id)
             case server.ResponseFunctionCallArgumentsDelta() | server.ResponseFunctionCallArgumentsDone():
+                self._called(opened, event)
+            case server.ResponseMcpCallArgumentsDelta() | server.ResponseMcpCallArgumentsDone():
                 self._called(opened, event)
             case server.ResponseContentPartAdded():
                 assert (opened.part, opened.is_call, event.item_id) == ("none", False, opened.id)
@@ -279,9 +330,15 @@ class Referee:
             case _:
                 self._spoken(run, opened, event)
 
-    def _called(self, opened: Opened, event: server.ResponseFunctionCallArgumentsDelta | server.ResponseFunctionCallArgumentsDone) -> None:
+    def _had_called(self, opened: Opened, call: McpCall) -> None:
+        came = (call.output is not None) + (call.error is not None)
+        assert came == opened.called, "what was called says what came of it, and nothing else does"
+        assert call.status == "completed" or call.output is None
+        assert call.arguments == ("".join(opened.words) or ("{}" if opened.called else ""))
+
+    def _called(self, opened: Opened, event: Any) -> None:
         assert (opened.is_call, opened.called, event.item_id) == (True, False, opened.id)
-        if isinstance(event, server.ResponseFunctionCallArgumentsDelta):
+        if isinstance(event, server.ResponseFunctionCallArgumentsDelta | server.ResponseMcpCallArgumentsDelta):
             opened.words.append(event.delta)
         else:
             assert event.arguments == ("".join(opened.words) or "{}")
@@ -328,9 +385,11 @@ class Referee:
         assert not self._rates_due
         assert self._stopped is None
         assert self._committed is None, "what is committed is transcribed"
-        assert self._open_items == {opened.id for run in self.running.values() if run.default for opened in run.items}
+        written = {opened.id for run in self.running.values() if run.default for opened in run.items if not opened.done}
+        assert self._open_items == written | self._beside
+        assert self._beside == session._responses.servers.pending_ids | session._responses.approvals.running_ids
         assert [entry.id for entry in session.conversation] == self.order
-        assert session.settings == self.settings
+        assert shown(session.settings) == self.settings
         assert session.busy == bool(self.running)
         assert session._responses._asides.keys() <= self.running.keys(), "nothing is kept of what has ended"
         if isinstance(input, client.SessionUpdate | inputs.DetectionFailed) and session._turn is None:

@@ -17,7 +17,7 @@ import msgspec
 from realtime.errors import ClientError
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
-from realtime.session.effects import Abandon, Detect, Effect, Generate, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Detect, Effect, Generate, ListTools, Send, Speak, Transcribe
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
@@ -25,6 +25,7 @@ from realtime.session.turns import WINDOW_MS
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
+from realtime.wire.items import ListedTool
 from realtime.wire.server import ErrorInfo, ResponseDone
 from realtime.wire.settings import PCM_RATE, Settings, sample_rate, sample_width
 from tests.rigs.reader import Reader
@@ -42,6 +43,13 @@ MANY_ITEMS = 20
 CODECS: tuple[Codec, ...] = (GaCodec(), BetaCodec(), ClassicCodec(PCM_RATE), ClassicCodec(16_000))
 
 TEXTS = ("Hello", ", world", ". ", " It is 3.14", "!\n", " and so on, and on, and on", "。", " Dr. Who?", "a" * 100)
+TOOLS = (ListedTool("add", {"type": "object"}), ListedTool("disk.wipe", {"type": "object"}, None, {"readOnlyHint": True}))
+SERVERS: tuple[dict[str, Any], ...] = tuple(
+    {"type": "mcp", "server_label": label, "server_url": "http://tools.example/mcp", "authorization": "hush", "require_approval": approval}
+    for label in ("a", "b")
+    for approval in ("always", "never", "never")
+)
+FUNCTION: dict[str, Any] = {"type": "function", "name": "f"}
 OOPS = ErrorInfo(type="server_error", code="oops", message="Oops.", param="none")
 
 _encode = msgspec.json.Encoder().encode
@@ -138,12 +146,15 @@ class Life:
             self._seen[event.response.status] += 1
 
 
+Job = Generate | Speak | Transcribe | Detect | ListTools | CallTool
+
+
 class Engines:
     """Does what the session asked for, in any order; sometimes goes on with what it was to abandon, and repeats itself."""
 
     def __init__(self, dice: Random) -> None:
         self._dice = dice
-        self._jobs: list[Generate | Speak | Transcribe | Detect] = []
+        self._jobs: list[Job] = []
         self._past: deque[Input] = deque(maxlen=30)
         self._unscored: Counter[int] = Counter()
         """Microseconds of audio of each epoch that make no whole window yet."""
@@ -155,7 +166,7 @@ class Engines:
         for effect in effects:
             if isinstance(effect, Abandon):
                 self._jobs = [job for job in self._jobs if _serves(job) != effect.id or self._dice.random() < 0.3]
-            elif isinstance(effect, Generate | Speak | Transcribe | Detect):
+            elif isinstance(effect, Job):
                 self._jobs.append(effect)
 
     def outcome(self) -> Input | None:
@@ -171,15 +182,15 @@ class Engines:
             self._past.append(outcome)
         return outcome
 
-    def _work(self, job: Generate | Speak | Transcribe | Detect) -> tuple[Input | None, bool]:
+    def _work(self, job: Job) -> tuple[Input | None, bool]:
         """What comes of a job now, and whether that is the end of it."""
         dice = self._dice.random()
         match job:
             case Generate(response_id=id):
-                if dice < 0.6:
+                if dice < 0.55:
                     return inputs.TextGenerated(id, self._dice.choice(TEXTS)), False
                 if dice < 0.7:
-                    return self._call(id), False
+                    return self._call(job), False
                 reason: Any = self._dice.choices(["stop", "length", "content_filter"], [6, 1, 1])[0]
                 return (inputs.GenerationFinished(id, reason, None) if dice < 0.96 else inputs.ResponseBroke(id, OOPS)), True
             case Speak(response_id=id, clause=clause):
@@ -189,16 +200,22 @@ class Engines:
             case Transcribe(item_id=id, content_index=index):
                 text = self._dice.choice(["", "Hello.", "What is this?"])
                 return (inputs.SpeechTranscribed(id, index, text, 0.5) if dice < 0.75 else inputs.TranscriptionBroke(id, index, OOPS)), True
+            case ListTools(item_id=id):
+                return (inputs.ToolsListed(id, TOOLS) if dice < 0.8 else inputs.ToolListingBroke(id, OOPS)), True
+            case CallTool(item_id=id):
+                return (inputs.ToolReturned(id, "It is done.") if dice < 0.7 else inputs.ToolBroke(id, OOPS)), True
             case Detect(epoch=epoch):
                 return (self._scored(job) if dice < 0.98 else inputs.DetectionFailed(epoch, OOPS)), True
 
-    def _call(self, response_id: str) -> Input:
+    def _call(self, job: Generate) -> Input:
         """A tool call begins, or goes on."""
+        response_id = job.response_id
         begun = self._calls[response_id]
         if not begun or self._dice.random() < 0.2:
             self._calls[response_id] += 1
-            return inputs.CallGenerated(response_id, begun, "f", self._dice.choice(["", f"call_of_{response_id}_{begun}"]))
-        return inputs.ArgumentsGenerated(response_id, self._dice.randrange(begun), '{"a":')
+            name = self._dice.choice(["f", *(tool.name for tool in job.request.tools)])
+            return inputs.CallGenerated(response_id, begun, name, self._dice.choice(["", f"call_of_{response_id}_{begun}"]))
+        return inputs.ArgumentsGenerated(response_id, self._dice.randrange(begun), self._dice.choice(['{"a":', "{}", " "]))
 
     def _scored(self, job: Detect) -> Input | None:
         self._unscored[job.epoch] += len(job.audio) // sample_width(job.format) * 1_000_000 // sample_rate(job.format)
@@ -210,8 +227,8 @@ class Engines:
         return self._dice.uniform(0.5, 1) if self._speech else self._dice.uniform(0, 0.6)
 
 
-def _serves(job: Generate | Speak | Transcribe | Detect) -> str:
-    return job.item_id if isinstance(job, Transcribe) else "" if isinstance(job, Detect) else job.response_id
+def _serves(job: Job) -> str:
+    return job.item_id if isinstance(job, Transcribe | ListTools | CallTool) else "" if isinstance(job, Detect) else job.response_id
 
 
 class Client:
@@ -228,6 +245,7 @@ class Client:
             self._commit: 3,
             self._clear: 1,
             self._create: 3,
+            self._approve: 3 if self._referee.asked else 1,
             self._retrieve: 1,
             self._delete: 12 if len(self._referee.order) > MANY_ITEMS else 1,
             self._truncate: 4,
@@ -262,6 +280,14 @@ class Client:
             event["previous_item_id"] = self._dice.choice([None, "", "root", self._item_id()])
         return event
 
+    def _approve(self) -> Any:
+        id = self._dice.choice([*self._referee.asked, "nobody"])
+        item: dict[str, Any] = {"type": "mcp_approval_response", "approval_request_id": id, "approve": self._dice.random() < 0.8}
+        return {"type": "conversation.item.create", "item": item}
+
+    def _tools(self) -> list[dict[str, Any]]:
+        return self._dice.sample([FUNCTION, *SERVERS], self._dice.randrange(1, 5))
+
     def _item(self) -> dict[str, Any]:
         items: list[dict[str, Any]] = [
             {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]},
@@ -271,6 +297,9 @@ class Client:
             {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "call_1"},
             {"type": "function_call_output", "call_id": "call_1", "output": "4"},
             {"type": "message", "role": "system", "content": []},
+            {"type": "mcp_call", "server_label": "a", "name": "add", "arguments": "{}", "output": "4"},
+            {"type": "mcp_approval_request", "server_label": "a", "name": "add", "arguments": "{}"},
+            {"type": "mcp_list_tools", "server_label": "a", "tools": []},
         ]
         item = self._dice.choice(items)
         self._count += 1
@@ -304,8 +333,8 @@ class Client:
             "max_output_tokens": 7,
             "temperature": 0.5,
             "audio": {"output": self._dice.choice([{"voice": "ash"}, {"voice": {"id": "x"}}, {"format": {"type": "audio/pcma"}}])},
-            "tools": [{"type": "function", "name": "f"}],
-            "tool_choice": self._dice.choice(["required", {"type": "function", "name": "f"}]),
+            "tools": self._tools(),
+            "tool_choice": self._dice.choice(["required", {"type": "function", "name": "f"}, {"type": "mcp", "server_label": "a"}]),
             "input": [self._item(), {"type": "item_reference", "id": self._item_id()}][: self._dice.randrange(3)],
         }
         return {name: value for name, value in every.items() if self._dice.random() < 0.3}
@@ -335,6 +364,7 @@ class Client:
             },
             "max_output_tokens": self._dice.choice(["inf", 10]),
             "prompt": None,
+            "tools": self._tools(),
         }
         named = {name: value for name, value in session.items() if self._dice.random() < 0.5}
         return {"type": "session.update", "session": {"type": self._dice.choices(["realtime", "transcription"], [9, 1])[0], **named}}

@@ -97,6 +97,7 @@ EVERYDAY = {
     *("SessionCreated", "SessionUpdated", "Error", "Close", "Detect", "Transcribe", "Generate", "Speak", "Abandon"),
     *("InputAudioBufferSpeechStarted", "InputAudioBufferSpeechStopped", "InputAudioBufferCommitted", "InputAudioBufferCleared"),
     *("ConversationItemRetrieved", "ConversationItemDeleted", "ConversationItemTruncated", "TranscriptionCompleted", "TranscriptionFailed"),
+    *("McpListToolsCompleted", "McpListToolsFailed", "ResponseMcpCallCompleted", "ResponseMcpCallFailed", "ListTools", "CallTool"),
     *("ResponseOutputTextDone", "ResponseOutputAudioDelta", "ResponseOutputAudioDone"),
     *("completed", "cancelled", "incomplete", "failed"),
 }
