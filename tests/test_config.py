@@ -97,6 +97,7 @@ GOOD = {
     "enable_audio_processing": ("no", False),
     "enable_image_processing": ("OFF", False),
     "enable_video_processing": ("0", False),
+    "mcp_urls": ("https://a.example/mcp, http://[::1]:7/", ("https://a.example/mcp", "http://[::1]:7/")),
     "session_seconds": (str(MAX_SECONDS), float(MAX_SECONDS)),
     "grace_seconds": ("0", 0.0),
 }
@@ -142,6 +143,7 @@ BAD = {
     "enable_audio_processing": "maybe",
     "enable_image_processing": "2",
     "enable_video_processing": "truth",
+    "mcp_urls": "https://a.example/mcp,",
     "session_seconds": str(MAX_SECONDS + 1),
     "grace_seconds": "-1",
 }

@@ -172,6 +172,8 @@ class Responses:
                 self.servers.fail(outcome)
             case ToolReturned() | ToolBroke():
                 self._settle_call(outcome)
+            case _:
+                assert_never(outcome)
 
     def _settle_call(self, outcome: ToolReturned | ToolBroke) -> None:
         if self.approvals.come_out(outcome):

@@ -147,6 +147,11 @@ class Referee:
         self._settled(input)
 
     @property
+    def calling(self) -> bool:
+        """Does a response of the conversation wait for tools?"""
+        return any(opened.called and not opened.done for run in self.running.values() if run.default for opened in run.items)
+
+    @property
     def _interrupting(self) -> bool:
         detection = self.settings.audio.input.turn_detection
         return detection is not None and detection.interrupt_response

@@ -187,7 +187,7 @@ class Engines:
         dice = self._dice.random()
         match job:
             case Generate(response_id=id):
-                if dice < 0.55:
+                if dice < 0.5:
                     return inputs.TextGenerated(id, self._dice.choice(TEXTS)), False
                 if dice < 0.7:
                     return self._call(job), False
@@ -213,7 +213,8 @@ class Engines:
         begun = self._calls[response_id]
         if not begun or self._dice.random() < 0.2:
             self._calls[response_id] += 1
-            name = self._dice.choice(["f", *(tool.name for tool in job.request.tools)])
+            offered = [tool.name for tool in job.request.tools if tool.name != "f"]
+            name = self._dice.choice(offered) if offered and self._dice.random() < 0.8 else "f"
             return inputs.CallGenerated(response_id, begun, name, self._dice.choice(["", f"call_of_{response_id}_{begun}"]))
         return inputs.ArgumentsGenerated(response_id, self._dice.randrange(begun), self._dice.choice(['{"a":', "{}", " "]))
 
@@ -249,7 +250,7 @@ class Client:
             self._retrieve: 1,
             self._delete: 12 if len(self._referee.order) > MANY_ITEMS else 1,
             self._truncate: 4,
-            self._respond: 6,
+            self._respond: 40 if self._referee.calling else 6,
             self._cancel: 2,
             self._update: 3,
             self._nonsense: 1,
@@ -281,7 +282,7 @@ class Client:
         return event
 
     def _approve(self) -> Any:
-        id = self._dice.choice([*self._referee.asked, "nobody"])
+        id = self._dice.choice([*sorted(self._referee.asked), "nobody"])
         item: dict[str, Any] = {"type": "mcp_approval_response", "approval_request_id": id, "approve": self._dice.random() < 0.8}
         return {"type": "conversation.item.create", "item": item}
 
