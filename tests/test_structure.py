@@ -39,6 +39,7 @@ CATCHES_ALL = {
 }
 TRANSLATES_ALL = {
     "engines/local_voice.py": "onnxruntime's exceptions share no base class but Exception, hibari's are whatever its tables run into",
+    "engines/mcp_client.py": "anyio's task groups raise groups of whatever went wrong inside them",
     "engines/silero.py": "onnxruntime's exceptions share no base class but Exception",
     "engines/whisper.py": "tokenizers raises bare Exception",
 }
