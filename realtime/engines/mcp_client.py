@@ -109,7 +109,7 @@ class McpClient:
         http = packages.http(headers=_headers(server), transport=transport, timeout=timeout)
         try:
             async with asyncio.timeout(seconds), http:
-                stream = packages.stream(str(server.server_url), http_client=http, max_sse_event_size=None)
+                stream = packages.stream(str(server.server_url), http_client=http)
                 async with packages.client(stream, cache=None) as client:
                     yield client
         except EngineError:

@@ -136,7 +136,7 @@ def test_instructions_that_leave_no_room_for_a_turn_are_refused() -> None:
 
 
 def test_a_call_of_a_server_is_told_with_its_result_and_what_is_only_about_it_is_not() -> None:
-    items = [
+    items: list[Item] = [
         McpListTools("s", []),
         McpApprovalRequest("s", "add", "{}"),
         McpApprovalResponse("item_r", True),
