@@ -4,7 +4,7 @@ BIN ?= .venv/bin
 .PHONY: setup style types layers test cover bench run
 
 setup: # make .venv with everything that the other verbs need
-	root="$(CURDIR)" sh -euc '. ./.ci/environment.sh; prepare local test'
+	root="$(CURDIR)" sh -euc '. ./.ci/environment.sh; prepare local mcp test'
 
 style: # lint, format, shell syntax
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

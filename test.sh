@@ -4,7 +4,7 @@ set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
 . "$root/.ci/environment.sh"
 
-prepare local test
+prepare local mcp test
 cd "$root"
 export PYTHONASYNCIODEBUG=1
 if [ $# -gt 0 ]; then

@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidHandshake
 
 from realtime.config import OPENAI_URL, Address, Config
 from realtime.engines import models
+from realtime.engines.mcp_client import McpClient
 from realtime.errors import EngineError
 from realtime.ports import Llm, Stt, Tts, TurnJudge, Vad
 from realtime.runner.perform import Engines
@@ -61,7 +62,15 @@ class App:
 
     def engines(self) -> Engines:
         """Load what the settings ask for; blocking, and slow where a model has to be fetched."""
-        return Engines(llm=self._llm(), stt=self._stt(), tts=self._tts(), vad=self._vad(), workers=self._workers, judge=self._judge())
+        return Engines(
+            llm=self._llm(),
+            stt=self._stt(),
+            tts=self._tts(),
+            vad=self._vad(),
+            judge=self._judge(),
+            tool_servers=McpClient(),
+            workers=self._workers,
+        )
 
     def service(self, engines: Engines) -> Service:
         """What sessions are made with."""
@@ -77,6 +86,7 @@ class App:
             session_seconds=config.session_seconds,
             context_tokens=config.context_tokens,
             audio_bytes=config.session_audio_mb * 1024 * 1024,
+            mcp_urls=config.mcp_urls,
         )
         latency = config.latency_ms / 1000
         return Service(engines=engines, abilities=abilities, sample_rate=config.sample_rate, new_ids=RandomIds, latency=latency)
@@ -263,8 +273,10 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
     if level != "debug":
         # A line for every connection and every utterance belongs to debugging; warnings and errors stay.
-        for library in ("websockets", "faster_whisper"):
+        for library in ("websockets", "faster_whisper", "httpx2"):
             logging.getLogger(library).setLevel(logging.WARNING)
+        # Logs, with its traceback, what a client's tool server does wrong; the client is told of it.
+        logging.getLogger("mcp").setLevel(logging.CRITICAL)
         logging.getLogger("websockets.server").addFilter(_is_ours)
 
 
@@ -288,6 +300,6 @@ def _stop_signal() -> asyncio.Event:
 
 
 async def _close(engines: Engines) -> None:
-    for engine in (engines.llm, engines.stt, engines.tts, engines.judge):
+    for engine in (engines.llm, engines.stt, engines.tts, engines.judge, engines.tool_servers):
         if engine is not None:
             await engine.close()

@@ -126,6 +126,9 @@ class Config(Struct, frozen=True, kw_only=True):
     enable_image_processing: bool = True
     enable_video_processing: bool = True
 
+    mcp_urls: tuple[str, ...] | None = None
+    """Beginnings of the addresses that clients may name as tool servers; None for any."""
+
     session_seconds: float = 3600.0
     session_audio_mb: int = 32
     """MiB of sound that a session keeps."""
@@ -286,6 +289,10 @@ def _url(value: str) -> str:
     return value
 
 
+def _urls(value: str) -> tuple[str, ...]:
+    return tuple(_url(each.strip()) for each in value.split(","))
+
+
 def _secret(value: str) -> str:
     if not (value.isascii() and value.isprintable()) or " " in value:  # it travels in a header
         raise ValueError
@@ -310,6 +317,7 @@ def _folder(value: str) -> Path:
 RATE = _whole(MIN_RATE, MAX_RATE, " of Hz")
 SWITCH = Kind("true|false", f"one of {', '.join(_SWITCH_WORDS)}", _switch)
 URL = Kind("URL", "an http:// or https:// address without a query or a password", _url)
+URLS = Kind("URL,...", "http:// or https:// addresses without a query or a password, with commas between them", _urls)
 SECRET = Kind("KEY", "printable ASCII without spaces", _secret)
 FOLDER = Kind("FOLDER", "a folder whose ~ can be resolved", _folder)
 ADDRESS = _text("HOST", "a host name or an IP address")
@@ -386,6 +394,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("enable_video_processing", "ENABLE_VIDEO_PROCESSING", "--enable-video-processing", SWITCH, "accept video"),
     ),
     "limits": (
+        Setting("mcp_urls", "REALTIME_MCP_URLS", "--mcp-urls", URLS, "beginnings of the addresses that clients may name as tool servers"),
         Setting("session_seconds", "REALTIME_SESSION_SECONDS", "--session-seconds", _seconds(), "longest life of a session"),
         Setting(
             "session_audio_mb",

@@ -1,8 +1,8 @@
 """What the daemon asks of the models of the world, and the small structs that go to and fro.
 
-An engine implements one of these protocols. `Llm`, `Stt`, `Tts` and `TurnJudge` are asynchronous and own whatever threads they need; `Vad`
-is blocking and cheap, the runner calls it from a worker thread. Every failure that an engine foresees is an `EngineError`; cancelling the
-task that awaits an engine abandons the work at once.
+An engine implements one of these protocols. `Llm`, `Stt`, `Tts`, `TurnJudge` and `ToolServers` are asynchronous and own whatever threads
+they need; `Vad` is blocking and cheap, the runner calls it from a worker thread. Every failure that an engine foresees is an `EngineError`;
+cancelling the task that awaits an engine abandons the work at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from realtime.wire.items import Item
+from realtime.wire.items import Item, ListedTool
+from realtime.wire.mcp import McpTool
 from realtime.wire.settings import AudioFormat, Effort, FunctionTool, ToolChoice
 
 Float32 = NDArray[np.float32]
@@ -215,6 +216,24 @@ class TurnJudge(Protocol):
         """Return the probability (0..1) that the speaker has finished. `audio` is the turn so far at `EAR_RATE`, up to and with its pause.
 
         Raises `EngineError`.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class ToolServers(Protocol):
+    """Servers of tools, wherever they are; each is named with its address and what lets us in."""
+
+    async def tools(self, server: McpTool) -> tuple[ListedTool, ...]:
+        """Return what a server offers. Raises `EngineError`."""
+        ...
+
+    async def call(self, server: McpTool, name: str, arguments: dict[str, Any]) -> str:
+        """Call a tool and return what it says, as text.
+
+        Raises `EngineError`: of type `http_error` or `protocol_error` the code is a number, HTTP's status or JSON-RPC's code; a tool that
+        says itself that it failed raises `tool_execution_error`.
         """
         ...
 

@@ -18,6 +18,7 @@ import realtime.app as app_module
 from realtime.app import CUT_SHORT, App
 from realtime.config import Config
 from realtime.engines.chat import ChatLlm
+from realtime.engines.mcp_client import McpClient
 from realtime.engines.models import VOICE_FILE
 from realtime.engines.piper import Piper
 from realtime.engines.remote_stt import RemoteStt
@@ -38,8 +39,8 @@ def scripted(**chosen: object) -> Config:
 
 def test_scripted_engines_are_chosen_when_asked_for_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     engines = App(SCRIPTED).engines()
-    kinds = (type(engines.llm), type(engines.stt), type(engines.tts), type(engines.vad))
-    assert kinds == (ScriptedLlm, ScriptedStt, ScriptedTts, ScriptedVad)
+    kinds = (type(engines.llm), type(engines.stt), type(engines.tts), type(engines.vad), type(engines.tool_servers))
+    assert kinds == (ScriptedLlm, ScriptedStt, ScriptedTts, ScriptedVad, McpClient)
     assert "language      scripted: as asked" in capsys.readouterr().out
 
 

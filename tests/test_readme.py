@@ -13,7 +13,7 @@ import pytest
 
 from realtime.config import SETTINGS, Setting
 from realtime.engines.models import CATALOGUE
-from realtime.wire.beta import BetaClientEvent
+from realtime.wire.beta_events import BetaClientEvent
 from realtime.wire.classic import ClassicClientEvent
 from realtime.wire.client import ClientEvent
 from tests.rigs.reader import EVENTS
@@ -127,7 +127,7 @@ def test_every_model_of_the_catalogue_is_named() -> None:
 def test_every_package_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = project["dependencies"] + extras["local"] + extras["piper"] + extras["redis"] + extras["fast"]
+    wanted = [package for extra in ("local", "piper", "mcp", "redis", "fast") for package in extras[extra]] + project["dependencies"]
     names = {re.split(r"[><=;\[ ]", package)[0].lower() for package in wanted}
     reasons = [row for row in ROWS if len(row) == 2]
     given = {name for cell, _ in reasons for name in re.split(r"[,() ]+", cell.replace("`", ""))}

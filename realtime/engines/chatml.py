@@ -13,7 +13,21 @@ from msgspec import Struct
 
 from realtime.errors import EngineError
 from realtime.ports import LlmRequest
-from realtime.wire.items import Audio, FunctionCall, FunctionCallOutput, InputAudio, InputImage, Item, Message, OutputAudio, Part
+from realtime.wire.items import (
+    Audio,
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputImage,
+    Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
+    Message,
+    OutputAudio,
+    Part,
+)
 
 TURN_START = "<|im_start|>"
 TURN_END = "<|im_end|>"
@@ -67,6 +81,10 @@ def _turn(item: Item) -> Turn:
             return Turn("assistant", f"(I call the tool {name} with {arguments})")
         case FunctionCallOutput(output=output):
             return Turn("user", f"(The tool answers: {output})")
+        case McpCall(name=name, arguments=arguments, output=output):
+            return Turn("assistant", f"(I called the tool {name} with {arguments}. It answers: {output or 'nothing'})")
+        case McpListTools() | McpApprovalRequest() | McpApprovalResponse():
+            return Turn("assistant", "")
         case _:
             assert_never(item)
 

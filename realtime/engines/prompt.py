@@ -25,11 +25,15 @@ from realtime.wire.items import (
     InputImage,
     InputText,
     Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
     Message,
     OutputAudio,
     OutputText,
     Part,
     Text,
+    function_name,
 )
 from realtime.wire.settings import encoding, sample_rate
 
@@ -41,7 +45,16 @@ SILENCE = "[silence]"
 
 
 PENDING = "(There is no result yet.)"
-"""Stands for the result of a tool that is still at work while the conversation goes on."""
+"""Stands for the result of a tool that is still at work, or not yet approved of, while the conversation goes on."""
+
+REFUSED = "(The user did not allow this call.)"
+"""Stands for the result of a tool that was not called."""
+
+FAILED = "(The tool failed: {})"
+"""Stands for the result of a server's tool that gave none."""
+
+Called = FunctionCall | McpCall | McpApprovalRequest
+"""What reads as a call. A request that was approved of is one with its call, at the place of the request."""
 
 
 class TextPart(Struct, tag="text", frozen=True):
@@ -136,10 +149,10 @@ def messages(request: LlmRequest, *, data_uris: bool = False) -> list[ChatMessag
     """
     sounds: Sounds = {(recording.item_id, recording.content_index): _file(recording, data_uris) for recording in request.sounds}
     prompt: list[ChatMessage] = [SystemMessage(request.instructions)] if request.instructions else []
-    outputs = {item.call_id: item.output for item in request.items if isinstance(item, FunctionCallOutput)}
-    for are_calls, items in groupby(request.items, lambda item: isinstance(item, FunctionCall)):
+    results = _results(request.items)
+    for are_calls, items in groupby(_once(request.items), lambda item: isinstance(item, Called)):
         run = list(items)
-        prompt += _calls(run, outputs) if are_calls else _others(run, sounds)
+        prompt += _calls(run, results) if are_calls else _others(run, sounds)
     return prompt
 
 
@@ -148,20 +161,44 @@ def _file(recording: Recording, data_uri: bool) -> AudioPart:
     return AudioPart(AudioFile(f"data:audio/wav;base64,{b64encode(data).decode()}" if data_uri else data))
 
 
-def _calls(run: list[Item], outputs: dict[str, str]) -> list[ChatMessage]:
+def _once(items: tuple[Item, ...]) -> list[Item]:
+    """The items without the calls that were approved of: their requests stand for them."""
+    requests = {item.id for item in items if isinstance(item, McpApprovalRequest)}
+    return [item for item in items if not isinstance(item, McpCall) or item.approval_request_id not in requests]
+
+
+def _results(items: tuple[Item, ...]) -> dict[str, str]:
+    """What came of each call, by its id."""
+    results: dict[str, str] = {}
+    for item in items:
+        match item:
+            case FunctionCallOutput(call_id=call_id, output=output):
+                results[call_id] = output
+            case McpApprovalResponse(approval_request_id=request_id, approve=False, reason=reason):
+                results[request_id] = f"{REFUSED} {reason}" if reason else REFUSED
+            case McpCall(approval_request_id=request_id, output=output, error=error):
+                result = FAILED.format(error.message) if error else output or ""
+                results |= {str(id): result for id in (item.id, request_id) if id}
+            case _:
+                pass
+    return results
+
+
+def _calls(run: list[Item], results: dict[str, str]) -> list[ChatMessage]:
     """The calls, and at once the result of each: endpoints refuse a call whose result comes later, or never."""
-    calls = [_tool_call(item) for item in run if isinstance(item, FunctionCall)]
-    return [AssistantMessage(tool_calls=calls), *(ToolMessage(call.id, outputs.get(call.id, PENDING)) for call in calls)]
+    calls = [_tool_call(item) for item in run if isinstance(item, Called)]
+    return [AssistantMessage(tool_calls=calls), *(ToolMessage(call.id, results.get(call.id, PENDING)) for call in calls)]
 
 
 def _others(items: list[Item], sounds: Sounds) -> list[ChatMessage]:
     return [_said(item, sounds) for item in items if isinstance(item, Message) and _says(item)]
 
 
-def _tool_call(call: FunctionCall) -> ToolCall:
-    if not isinstance(call.call_id, str):
-        raise AssertionError("a function call reached a model before it had a call_id")
-    return ToolCall(call.call_id, CalledFunction(call.name, call.arguments), call.extra_content)
+def _tool_call(call: Called) -> ToolCall:
+    id, name = (call.call_id, call.name) if isinstance(call, FunctionCall) else (call.id, function_name(call.name))
+    if not isinstance(id, str):
+        raise AssertionError("a call reached a model before it had an id")
+    return ToolCall(id, CalledFunction(name, call.arguments), call.extra_content)
 
 
 def _says(message: Message) -> bool:

@@ -12,7 +12,7 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 
 import numpy as np
 
@@ -40,12 +40,18 @@ from realtime.wire.items import (
     InputImage,
     InputText,
     Item,
+    ListedTool,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
     Message,
     OutputAudio,
     OutputText,
     Part,
     Text,
 )
+from realtime.wire.mcp import McpTool
 
 Gate = Callable[[], Awaitable[object]]
 """Awaited where it stands, e.g. the `wait` of an `asyncio.Event`."""
@@ -107,12 +113,16 @@ def _said(item: Item) -> str:
             return arguments
         case FunctionCallOutput(output=output):
             return output
+        case McpCall(output=output):
+            return output or ""
+        case McpListTools() | McpApprovalRequest() | McpApprovalResponse():
+            return ""
         case _:
             assert_never(item)
 
 
 def _is_from_user(item: Item) -> bool:
-    return isinstance(item, FunctionCallOutput) or (isinstance(item, Message) and item.role == "user")
+    return isinstance(item, FunctionCallOutput | McpCall) or (isinstance(item, Message) and item.role == "user")
 
 
 def echo(request: LlmRequest) -> str:
@@ -254,6 +264,32 @@ class ScriptedTts:
         at = np.arange(round(seconds * self.sample_rate)) / self.sample_rate
         fade = np.minimum(1.0, np.minimum(at, at[::-1]) / FADE_SECONDS)
         return (np.sin(2 * np.pi * TONE_HZ * at) * fade * TONE_LEVEL * 32767).astype(np.int16)
+
+
+class ScriptedToolServers:
+    """Implements `ports.ToolServers` with functions: each is a tool by its name, on every server."""
+
+    def __init__(self, **tools: Callable[[dict[str, Any]], Awaitable[str]]) -> None:
+        self.working = 0
+        """Calls that are under way."""
+        self._tools = tools
+
+    async def tools(self, server: McpTool) -> tuple[ListedTool, ...]:
+        await _pause(0)
+        if not self._tools:
+            raise EngineError("404", f"There is no server at {server.server_url}.", type="http_error")
+        return tuple(ListedTool(name, {"type": "object"}) for name in self._tools)
+
+    async def call(self, server: McpTool, name: str, arguments: dict[str, Any]) -> str:
+        await _pause(0)
+        self.working += 1
+        try:
+            return await self._tools[name](arguments)
+        finally:
+            self.working -= 1
+
+    async def close(self) -> None:
+        """Nothing to release."""
 
 
 class ScriptedVadStream:

@@ -14,13 +14,26 @@ from typing import TypeVar, assert_never
 from msgspec import Struct
 
 from realtime.errors import EngineError
-from realtime.ports import ArgumentsDelta, AudioDelta, CallBegan, Finished, Float32, Llm, Stt, TextDelta, Tts, TurnJudge, Vad
+from realtime.ports import (
+    ArgumentsDelta,
+    AudioDelta,
+    CallBegan,
+    Finished,
+    Float32,
+    Llm,
+    Stt,
+    TextDelta,
+    ToolServers,
+    Tts,
+    TurnJudge,
+    Vad,
+)
 from realtime.runner.listening import Listening
 from realtime.runner.outbox import Outbox
 from realtime.runner.sounds import Mouth, heard
 from realtime.runner.tasks import Tasks
 from realtime.session import inputs
-from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Judge, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, Judge, ListTools, Send, Speak, Transcribe
 from realtime.session.inputs import Input
 from realtime.wire.codec import Codec
 from realtime.wire.server import ErrorInfo
@@ -30,7 +43,7 @@ log = logging.getLogger(__name__)
 INLINE_SECONDS = 2.0
 """Sound of one piece that is converted on the loop: half a millisecond of work, less than a worker thread's queue costs."""
 
-E = TypeVar("E", Generate, Speak, Transcribe, Judge)
+E = TypeVar("E", Generate, Speak, Transcribe, Judge, ListTools, CallTool)
 
 
 class Engines(Struct, frozen=True):
@@ -41,6 +54,7 @@ class Engines(Struct, frozen=True):
     tts: Tts | None
     """None: there is no voice, and no session is allowed to want one."""
     vad: Vad
+    tool_servers: ToolServers
     workers: Executor
     """Threads for the detector and for conversions."""
     judge: TurnJudge | None = None
@@ -80,6 +94,10 @@ class Performer:
                 self._tasks.start(effect.item_id, self._guard(self._transcribe, effect, lambda error: _not_transcribed(effect, error)))
             case Judge(item_id=id, attempt=attempt):
                 self._tasks.start(id, self._guard(self._judge, effect, lambda error: inputs.TurnJudged(id, attempt, None)))
+            case ListTools(item_id=id):
+                self._tasks.start(id, self._guard(self._list_tools, effect, lambda error: inputs.ToolListingBroke(id, error)))
+            case CallTool(item_id=id):
+                self._tasks.start(id, self._guard(self._call_tool, effect, lambda error: inputs.ToolBroke(id, error)))
             case Abandon(id=id):
                 self._tasks.abandon(id)
             case Close(code=code, reason=reason):
@@ -172,6 +190,14 @@ class Performer:
 
     async def _heard(self, effect: Transcribe | Judge) -> Float32:
         return await asyncio.get_running_loop().run_in_executor(self._engines.workers, heard, effect.audio, effect.format)
+
+    async def _list_tools(self, effect: ListTools) -> None:
+        tools = await self._engines.tool_servers.tools(effect.server)
+        self._post(inputs.ToolsListed(effect.item_id, tools))
+
+    async def _call_tool(self, effect: CallTool) -> None:
+        output = await self._engines.tool_servers.call(effect.server, effect.name, effect.arguments)
+        self._post(inputs.ToolReturned(effect.item_id, output))
 
     # The detector
 

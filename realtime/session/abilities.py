@@ -28,3 +28,5 @@ class Abilities(Struct, frozen=True, kw_only=True):
     """What the model can be told at once, in tokens; 0 where nobody knows: then only an endpoint's refusal shortens a conversation."""
     audio_bytes: int = 32 * 1024 * 1024
     """Sound of a conversation that is kept: eleven minutes of PCM at 24 kHz. `retrieve` gives back no more than that."""
+    mcp_urls: tuple[str, ...] | None = None
+    """REALTIME_MCP_URLS: beginnings of the addresses that clients may name as tool servers; None for any."""

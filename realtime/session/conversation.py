@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.session.sound import Sound
-from realtime.wire.items import FunctionCall, InputAudio, Item, Message, OutputAudio
+from realtime.wire.items import FunctionCall, InputAudio, Item, McpApprovalRequest, McpCall, McpListTools, Message, OutputAudio
 
 ROOT = "root"
 """`previous_item_id` that means the beginning."""
@@ -40,7 +40,14 @@ def snapshot(item: Item) -> Item:
 
 
 def _is_said(item: Item) -> bool:
-    return item.status == "completed" or (item.status == "incomplete" and not isinstance(item, FunctionCall))
+    """A call that was cut in its arguments is not; one whose tool was called and not waited for is: it may have done something."""
+    match item:
+        case McpListTools():
+            return False
+        case FunctionCall() | McpApprovalRequest() | McpCall(error=None):
+            return item.status == "completed"
+        case _:
+            return item.status != "in_progress"
 
 
 class Conversation:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from realtime.ports import LlmRequest
 from realtime.session.ids import Ids
+from realtime.wire.mcp import McpTool
 from realtime.wire.server import ServerEvent
 from realtime.wire.settings import AudioFormat
 
@@ -78,6 +81,25 @@ class Speak(Struct, frozen=True, tag=True):
     format: AudioFormat
 
 
+class ListTools(Struct, frozen=True, tag=True):
+    """Ask a server what it offers."""
+
+    item_id: str
+    server: McpTool
+    """With its secrets."""
+
+
+class CallTool(Struct, frozen=True, tag=True):
+    """Have a server's tool called."""
+
+    item_id: str
+    """Of the `mcp_call`."""
+    server: McpTool
+    """With its secrets."""
+    name: str
+    arguments: dict[str, Any]
+
+
 class Abandon(Struct, frozen=True, tag=True):
     """Stop every job that serves this response or item; nothing more of it is wanted."""
 
@@ -92,7 +114,7 @@ class Close(Struct, frozen=True, tag=True):
     reason: str
 
 
-Effect = Send | Detect | Transcribe | Judge | Generate | Speak | Abandon | Close
+Effect = Send | Detect | Transcribe | Judge | Generate | Speak | ListTools | CallTool | Abandon | Close
 
 
 class Effects:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from realtime.errors import ClientError
 from realtime.ports import TokenLogprob, TokenUsage
 from realtime.wire.client import ClientEvent
+from realtime.wire.items import ListedTool
 from realtime.wire.server import ErrorInfo
 
 
@@ -154,6 +155,39 @@ ResponseOutcome = (
 )
 """What serves a response, by its id."""
 
-Outcome = ResponseOutcome | SpeechScored | SpeechTranscribed | TranscriptionBroke | TurnJudged | DetectionFailed
+
+class ToolsListed(Struct, frozen=True, tag=True):
+    """A `ListTools` ended well."""
+
+    item_id: str
+    tools: tuple[ListedTool, ...]
+
+
+class ToolListingBroke(Struct, frozen=True, tag=True):
+    """A `ListTools` failed."""
+
+    item_id: str
+    error: ErrorInfo
+
+
+class ToolReturned(Struct, frozen=True, tag=True):
+    """A `CallTool` ended well."""
+
+    item_id: str
+    output: str
+
+
+class ToolBroke(Struct, frozen=True, tag=True):
+    """A `CallTool` failed."""
+
+    item_id: str
+    error: ErrorInfo
+    """`http_error` and `protocol_error` have a number for a code; whatever else it is, the tool has failed."""
+
+
+ToolOutcome = ToolsListed | ToolListingBroke | ToolReturned | ToolBroke
+"""What serves an item, by its id."""
+
+Outcome = ResponseOutcome | ToolOutcome | SpeechScored | SpeechTranscribed | TranscriptionBroke | TurnJudged | DetectionFailed
 
 Input = Outcome | ClientEvent | Opened | FrameRefused | TimePassed | ServerStopping

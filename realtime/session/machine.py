@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from realtime.errors import ClientError
 from realtime.session.abilities import Abilities
@@ -35,6 +35,10 @@ from realtime.session.inputs import (
     SpeechTranscribed,
     TextGenerated,
     TimePassed,
+    ToolBroke,
+    ToolListingBroke,
+    ToolReturned,
+    ToolsListed,
     TranscriptionBroke,
     TurnJudged,
 )
@@ -47,8 +51,8 @@ from realtime.session.turns import WINDOW_MS
 from realtime.session.updates import updated
 from realtime.session.view import shown
 from realtime.wire import client, server
-from realtime.wire.items import FunctionCallOutput, InputAudio, Message, OutputAudio
-from realtime.wire.settings import AnySettings, ServerVad, Settings, seconds
+from realtime.wire.items import FunctionCallOutput, InputAudio, McpApprovalResponse, Message, OutputAudio
+from realtime.wire.settings import AnySettings, ServerVad, Settings, SettingsPatch, seconds
 
 GOING_AWAY = 1001
 """Close code of a session that reached its end, and of a server that stops (PROTOCOL 1.4; RFC 6455, 7.4.1)."""
@@ -102,6 +106,8 @@ class Session:
             case ResponseBroke() | SpeechTranscribed() | TranscriptionBroke() | DetectionFailed():
                 self._come_out(input)
             case TurnJudged():
+                self._come_out(input)
+            case ToolsListed() | ToolListingBroke() | ToolReturned() | ToolBroke():
                 self._come_out(input)
             case Opened():
                 self._open(now)
@@ -222,6 +228,8 @@ class Session:
         if not self._ear.talking:
             self._speaking.drop()
         self._effects.send(server.SessionUpdated(session=self.settings), event.event_id)
+        if isinstance(event.session, SettingsPatch) and event.session.tools is not UNSET:  # those that failed are tried again
+            self._responses.adopt_tools(event.session.tools)
 
     # Input audio and turns
 
@@ -327,7 +335,11 @@ class Session:
         if isinstance(entry.item, FunctionCallOutput) and not self.conversation.calls(entry.item.call_id):
             message = f"Error adding item: no tool has been called with the call_id '{entry.item.call_id}'."
             raise ClientError("invalid_value", message, param="item.call_id")
+        if isinstance(entry.item, McpApprovalResponse):
+            self._responses.approvals.check(entry.item, "item")
         self._add(entry, index, event.event_id)
+        if isinstance(entry.item, McpApprovalResponse):
+            self._responses.approvals.answer(entry.item)
         self._transcribe(entry)
 
     def _find(self, item_id: str, action: str) -> Entry:
@@ -344,7 +356,7 @@ class Session:
 
     def _delete(self, event: client.ConversationItemDelete) -> None:
         entry = self._find(event.item_id, "delete")
-        self._responses.stop_writing(entry.id)
+        self._responses.release(entry.id)
         self.conversation.delete(entry.id)
         self._effects.send(server.ConversationItemDeleted(item_id=entry.id), event.event_id)
         self._transcripts.forget(entry.id)
@@ -428,6 +440,8 @@ class Session:
                 self._responses.come_out(outcome)
                 if (active := self._responses.active) is not None and active.id == id:
                     self._playback.add(seconds(audio, active.terms.format), self._now)
+            case ToolsListed() | ToolListingBroke() | ToolReturned() | ToolBroke():
+                self._responses.tools_come_out(outcome)
             case _:
                 self._responses.come_out(outcome)
 

@@ -1,10 +1,10 @@
 """One response, from `response.created` to `response.done`.
 
-    Waiting --(all transcripts there)--> Generating --(text ended, every clause spoken)--> Ended
+    Waiting --(transcripts and tools known)--> Generating --(text ended, every clause spoken, every tool returned)--> Ended
        '-----------------------(cancel, failure)---------------------------^
 
-It writes its events in the orders of PROTOCOL 5 and asks for text and speech. Whatever happens, it ends exactly once, and what it opened
-it closes. It keeps the terms that it started with: a later `session.update` is for later responses.
+It writes its events in the orders of PROTOCOL 5 and asks for text and speech; its calls are `calls`' business. Whatever happens, it ends
+exactly once, and what it opened it closes. It keeps the terms that it started with: a later `session.update` is for later responses.
 """
 
 from __future__ import annotations
@@ -15,15 +15,20 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from realtime.ports import LlmRequest, Recording, TokenUsage
+from realtime.session.approvals import Approvals
+from realtime.session.calls import Calls
 from realtime.session.clauses import ClauseCutter
-from realtime.session.conversation import Conversation, Entry, snapshot
+from realtime.session.conversation import Conversation
 from realtime.session.effects import Abandon, Effects, Generate, Speak
 from realtime.session.ids import Ids
+from realtime.session.inputs import ClauseSounded, ClauseSpoken, ResponseBroke, ResponseOutcome, ToolBroke, ToolReturned
+from realtime.session.mcp import Toolbox
+from realtime.session.output import Output
 from realtime.session.sound import Sound
 from realtime.session.usage import usage
 from realtime.wire import server
-from realtime.wire.items import MAX_TEXT, FunctionCall, Item, Message, OutputAudio, OutputText
-from realtime.wire.settings import AudioFormat, Effort, FunctionTool, MaxTokens, Modality, ToolChoice, Truncation
+from realtime.wire.items import MAX_TEXT, Item, Message, OutputAudio, OutputText
+from realtime.wire.settings import AnyToolChoice, AudioFormat, Effort, MaxTokens, Modality, Tool, Truncation
 
 PART = 0
 """Index of the one content part of a message."""
@@ -43,8 +48,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     voice: str
     speed: float
     format: AudioFormat
-    tools: tuple[FunctionTool, ...] = ()
-    tool_choice: ToolChoice = "auto"
+    tools: tuple[Tool, ...] = ()
+    tool_choice: AnyToolChoice = "auto"
     parallel_tool_calls: bool | UnsetType = UNSET
     effort: Effort | None = None
     native: bool = False
@@ -56,29 +61,16 @@ class Terms(Struct, frozen=True, kw_only=True):
 
 
 class Waiting(Struct):
-    """Some of what the user said is still being transcribed."""
+    """Some of what the user said is still being transcribed, or some of the tools are still being listed."""
 
     item_ids: set[str]
-
-
-class Call(Struct):
-    """A call of a tool that is being written."""
-
-    id: str
-    output_index: int
-    call_id: str
-    name: str
-    arguments: list[str]
-    extra: dict[str, Any] | UnsetType = UNSET
-    """What the model wants to be given back with it."""
 
 
 class Generating(Struct, kw_only=True):
     """The model answers."""
 
     request: LlmRequest
-    opened: list[Call | str]
-    """The output items so far; the message by its id."""
+    calls: Calls
     text: list[str]
     """What it has said so far."""
     left: int = MAX_ANSWER
@@ -87,8 +79,6 @@ class Generating(Struct, kw_only=True):
     """Id of the message, once there is text."""
     message_index: int = 0
     """Its output index."""
-    calls: dict[int, Call]
-    """By their index among the calls."""
     sound: Sound
     cutter: ClauseCutter
     clauses: deque[str]
@@ -111,14 +101,15 @@ CancelReason = Literal["turn_detected", "client_cancelled"]
 class Response:
     """The state machine of one response."""
 
-    def __init__(self, terms: Terms, conversation: Conversation | None, effects: Effects, ids: Ids) -> None:
+    def __init__(self, terms: Terms, conversation: Conversation | None, approvals: Approvals, effects: Effects, ids: Ids) -> None:
         """`conversation` is None for a response out of band: it stores nothing."""
         self.id = ids.new("resp")
         self.terms = terms
         self._conversation = conversation
+        self._approvals = approvals
         self._effects = effects
         self._ids = ids
-        self._output: list[Item] = []
+        self._output = Output(self.id, conversation, effects)
         self._state: Waiting | Generating | Ended = Waiting(set())
         self._send(server.ResponseCreated(response=self._snapshot("in_progress")))
 
@@ -139,21 +130,38 @@ class Response:
     @property
     def begun(self) -> bool:
         """Has anything of the answer come?"""
-        return isinstance(self._state, Generating) and bool(self._state.opened)
+        run = self._state
+        return isinstance(run, Generating) and bool(self._output or run.calls.written)
 
     def writes(self, item_id: str) -> bool:
         """Is that item being written?"""
+        return self._output.writes(item_id)
+
+    @property
+    def closing(self) -> bool:
+        """Does it only wait for the tools that it called? Who has seen one of them return may already want the next response."""
         run = self._state
-        return isinstance(run, Generating) and (item_id == run.message or any(item_id == call.id for call in run.calls.values()))
+        return isinstance(run, Generating) and _said_all(run)
+
+    def expects(self, outcome: ResponseOutcome) -> bool:
+        """May this still come? Not from a model that has finished, nor from a voice that has said all."""
+        run = self._state
+        if not isinstance(run, Generating) or run.finished is None:
+            return True
+        return isinstance(outcome, ClauseSounded | ClauseSpoken | ResponseBroke) and not self.closing
+
+    def runs(self, item_id: str) -> bool:
+        """Does it wait for the tool of that call?"""
+        return isinstance(self._state, Generating) and self._state.calls.runs(item_id)
 
     # What happens to it
 
     def wait(self, item_ids: set[str]) -> None:
-        """Hold the question until these items are transcribed."""
+        """Hold the question until these items are transcribed, or listed."""
         self._state = Waiting(item_ids)
 
     def heard(self, item_id: str) -> bool:
-        """An item is transcribed, or gone; True when it was the last one waited for."""
+        """An item is transcribed, listed, or gone; True when it was the last one waited for."""
         if not isinstance(self._state, Waiting) or item_id not in self._state.item_ids:
             return False
         self._state.item_ids.discard(item_id)
@@ -162,8 +170,8 @@ class Response:
     def waits_for(self, item_id: str) -> bool:
         return isinstance(self._state, Waiting) and item_id in self._state.item_ids
 
-    def generate(self, items: tuple[Item, ...], sounds: tuple[Recording, ...] = ()) -> None:
-        """Ask the model, with this as the conversation so far; `sounds` are to be heard, where they are parts of it.
+    def generate(self, items: tuple[Item, ...], tools: Toolbox, sounds: tuple[Recording, ...] = ()) -> None:
+        """Ask the model, with this as the conversation so far, and these tools; `sounds` are to be heard, where they are parts of it.
 
         It may be asked anew while nothing of its answer has come.
         """
@@ -174,15 +182,14 @@ class Response:
             sounds=tuple(sound for sound in sounds if sound.item_id in known),
             max_output_tokens=None if terms.max_output_tokens == "inf" else terms.max_output_tokens,
             temperature=None if terms.temperature is UNSET else terms.temperature,
-            tools=terms.tools,
-            tool_choice=terms.tool_choice,
+            tools=tools.functions,
+            tool_choice=tools.choice,
             parallel_tool_calls=None if terms.parallel_tool_calls is UNSET else terms.parallel_tool_calls,
             voice=terms.voice if terms.native else None,
             effort=terms.effort,
         )
-        self._state = Generating(
-            request=request, opened=[], text=[], calls={}, sound=Sound(terms.format), cutter=ClauseCutter(), clauses=deque()
-        )
+        calls = Calls(self.id, tools.offers, self._output, self._approvals, self._effects, self._ids)
+        self._state = Generating(request=request, calls=calls, text=[], sound=Sound(terms.format), cutter=ClauseCutter(), clauses=deque())
         self._effects.add(Generate(self.id, request, terms.format if terms.native else None))
 
     def grant(self, characters: int) -> int:
@@ -218,22 +225,10 @@ class Response:
         self._sound(run, run.message or self._open(run), audio)
 
     def begin_call(self, index: int, name: str, call_id: str) -> None:
-        run = self._running()
-        if index in run.calls:
-            return
-        call = Call(self._ids.new("item"), len(run.opened), call_id or self._ids.new("call"), name, [])
-        run.opened.append(call)
-        run.calls[index] = call
-        self._announce(call.output_index, _call(call, "in_progress"))
+        self._running().calls.begin(index, name, call_id)
 
     def add_arguments(self, index: int, text: str) -> None:
-        call = self._running().calls[index]
-        call.arguments.append(text)
-        self._send(
-            server.ResponseFunctionCallArgumentsDelta(
-                response_id=self.id, item_id=call.id, output_index=call.output_index, call_id=call.call_id, delta=text
-            )
-        )
+        self._running().calls.add_arguments(index, text)
 
     def end_text(
         self, reason: Literal["stop", "length", "content_filter"], counted: TokenUsage | None, extras: tuple[dict[str, Any] | None, ...]
@@ -241,8 +236,9 @@ class Response:
         """The model has said all; `extras` are to go back to it, one with each call."""
         run = self._running()
         run.finished, run.usage = reason, counted
-        for call, extra in zip(run.calls.values(), extras, strict=False):
-            call.extra = UNSET if extra is None else extra
+        run.calls.keep(extras)
+        if reason == "stop":
+            run.calls.start()
         if self.terms.native:
             run.sound.settle()
         elif self.terms.modality == "audio":
@@ -261,6 +257,12 @@ class Response:
             return
         run.speaking = False
         self._speak_next(run)
+        self._end_if_whole(run)
+
+    def settle_call(self, outcome: ToolReturned | ToolBroke) -> None:
+        """A tool that it waits for is done."""
+        run = self._running()
+        run.calls.settle(outcome)
         self._end_if_whole(run)
 
     def fail(self, error: server.ErrorInfo) -> None:
@@ -308,10 +310,12 @@ class Response:
         self._effects.add(Speak(self.id, run.clause, text.strip(), terms.voice, terms.speed, terms.format))
 
     def _end_if_whole(self, run: Generating) -> None:
-        if run.finished is None or run.speaking or run.clauses:
+        if not _said_all(run):
             return
         if run.finished == "stop":
-            self._end("completed", None)
+            self._close(run)
+            if not run.calls.running:
+                self._end("completed", None)
         else:
             reason: Literal["max_output_tokens", "content_filter"]
             reason = "max_output_tokens" if run.finished == "length" else "content_filter"
@@ -320,9 +324,7 @@ class Response:
     def _open(self, run: Generating) -> str:
         """Open the message and its part (PROTOCOL 5.2)."""
         run.message = message = self._ids.new("item")
-        run.message_index = len(run.opened)
-        run.opened.append(message)
-        self._announce(run.message_index, _message(message, "in_progress"))
+        run.message_index = self._output.open(_message(message, "in_progress"))
         self._send(
             server.ResponseContentPartAdded(
                 response_id=self.id, item_id=message, output_index=run.message_index, content_index=PART, part=self._part("")
@@ -330,23 +332,18 @@ class Response:
         )
         return message
 
-    def _announce(self, output_index: int, item: Item) -> None:
-        """An output item begins."""
-        self._send(server.ResponseOutputItemAdded(response_id=self.id, output_index=output_index, item=item))
-        if self._conversation is not None:
-            previous = self._conversation.insert(Entry(snapshot(item)))
-            self._send(server.ConversationItemAdded(previous_item_id=previous, item=item))
-
     def _part(self, text: str) -> server.ContentPart:
         return server.TextPart(text) if self.terms.modality == "text" else server.AudioPart(text)
 
-    def _close(self, run: Generating, status: Literal["completed", "incomplete"]) -> None:
-        """Close whatever is open, in the order in which it was opened."""
-        for item in run.opened:
-            if isinstance(item, Call):
-                self._close_call(item, status)
+    def _close(self, run: Generating, *, cut: bool = False) -> None:
+        """Close what is open, in the order in which it was opened, but for tools that run; if it is cut, those too."""
+        for index in self._output.unfinished:
+            if index == run.message_index and run.message is not None:
+                self._close_message(run, run.message, "incomplete" if cut else "completed")
+            elif cut:
+                run.calls.cut(index)
             else:
-                self._close_message(run, item, status)
+                run.calls.close(index)
 
     def _close_message(self, run: Generating, message: str, status: Literal["completed", "incomplete"]) -> None:
         """PROTOCOL 5.2, 5.4, 5.7."""
@@ -360,29 +357,7 @@ class Response:
         self._send(server.ResponseContentPartDone(part=self._part(text), **place))
         content = OutputText(text) if self.terms.modality == "text" else OutputAudio(text)
         sounds = {PART: run.sound} if self.terms.modality == "audio" else {}
-        self._finish_item(run.message_index, _message(message, status, content), sounds)
-
-    def _close_call(self, call: Call, status: Literal["completed", "incomplete"]) -> None:
-        """PROTOCOL 5.6. The arguments of a call that was cut are not called done: Pipecat would call the tool with half of them."""
-        if status == "completed":
-            self._send(
-                server.ResponseFunctionCallArgumentsDone(
-                    response_id=self.id,
-                    item_id=call.id,
-                    output_index=call.output_index,
-                    call_id=call.call_id,
-                    name=call.name,
-                    arguments=_arguments(call),
-                )
-            )
-        self._finish_item(call.output_index, _call(call, status), {})
-
-    def _finish_item(self, output_index: int, item: Item, sounds: dict[int, Sound]) -> None:
-        if self._conversation is not None:
-            previous = self._conversation.finish(item, sounds)
-            self._send(server.ConversationItemDone(previous_item_id=previous, item=item))
-        self._send(server.ResponseOutputItemDone(response_id=self.id, output_index=output_index, item=item))
-        self._output.append(item)
+        self._output.finish(run.message_index, _message(message, status, content), sounds)
 
     def _end(self, status: Literal["completed", "cancelled", "incomplete", "failed"], details: server.StatusDetails | None) -> None:
         state, self._state = self._state, Ended()
@@ -390,8 +365,8 @@ class Response:
         if isinstance(state, Generating):
             if status in ("cancelled", "failed"):
                 self._effects.add(Abandon(self.id))
-            self._close(state, "completed" if status == "completed" else "incomplete")
-            if status != "failed" or state.opened:
+            self._close(state, cut=status != "completed")
+            if status != "failed" or self._output:
                 cost = usage(state.request, "".join(_written(state)), state.usage, spoken_ms=state.sound.ms if self.terms.native else 0)
         done = server.ResponseDone(response=self._snapshot(status, details, cost))
         self._send(done, self.terms.answers)
@@ -405,7 +380,7 @@ class Response:
             id=self.id,
             status=status,
             status_details=details,
-            output=self._output,
+            output=self._output.items,
             conversation_id=None if self._conversation is None else self._conversation.id,
             output_modalities=(terms.modality,),
             max_output_tokens=terms.max_output_tokens,
@@ -416,19 +391,14 @@ class Response:
         )
 
 
+def _said_all(run: Generating) -> bool:
+    """The text has ended, and nothing of it is left to speak."""
+    return run.finished is not None and not run.speaking and not run.clauses
+
+
 def _written(run: Generating) -> list[str]:
     """All that the model wrote."""
-    return run.text + [text for call in run.calls.values() for text in call.arguments]
-
-
-def _call(call: Call, status: Literal["in_progress", "completed", "incomplete"]) -> FunctionCall:
-    arguments = _arguments(call) if status == "completed" else "".join(call.arguments)
-    return FunctionCall(call.name, arguments, call.call_id, call.id, status, extra_content=call.extra)
-
-
-def _arguments(call: Call) -> str:
-    """As the model wrote them; where it wrote none, the empty object, for nothing is not JSON."""
-    return "".join(call.arguments) or "{}"
+    return run.text + run.calls.written
 
 
 def _message(id: str, status: Literal["in_progress", "completed", "incomplete"], *content: OutputText | OutputAudio) -> Message:

@@ -1,6 +1,6 @@
 """The responses that run: one of the conversation, any number out of band.
 
-create --(words pending)--> waits --(heard)--> asks --(outcomes)--> settled
+create --(words or tools pending)--> waits --(known)--> asks --(outcomes)--> settled
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from realtime.errors import CONTEXT_LENGTH_EXCEEDED, ClientError
 from realtime.ports import Recording
 from realtime.session.abilities import Abilities
 from realtime.session.admission import admit
+from realtime.session.approvals import Approvals
 from realtime.session.context import Context
 from realtime.session.conversation import Conversation, Entry, snapshot
 from realtime.session.effects import Effects
@@ -29,14 +30,37 @@ from realtime.session.inputs import (
     ResponseOutcome,
     SpeechGenerated,
     TextGenerated,
+    ToolBroke,
+    ToolListingBroke,
+    ToolOutcome,
+    ToolReturned,
+    ToolsListed,
     TranscriptionBroke,
 )
-from realtime.session.response import CancelReason, Response
+from realtime.session.mcp import Toolbox, ToolServers
+from realtime.session.response import CancelReason, Response, Terms
 from realtime.session.transcripts import Transcripts
 from realtime.session.updates import terms
 from realtime.wire import client, server
 from realtime.wire.items import InputAudio, Item, ItemReference, Message
-from realtime.wire.settings import Settings
+from realtime.wire.settings import Settings, Tool
+
+
+class Wanted(Struct):
+    """A response that has been agreed on, and has not begun."""
+
+    terms: Terms
+    own: bool
+    """Is it the conversation's?"""
+    aside: list[Entry] | None
+    """What it is given instead of the conversation."""
+    names_tools: bool
+    """Did the client name tools for this response?"""
+    settings: Settings
+    """The session's, as they were when it was agreed on."""
+    silence: bool
+    """Is it wanted because nobody says anything?"""
+
 
 MAX_TEXT_DELTA = 10_000
 """Characters of one delta: more than a model says at once, so that only who sends an answer in one piece is cut; and what cuts clauses
@@ -73,6 +97,10 @@ class Responses:
         self._context = Context(abilities.context_tokens)
         self._final: set[str] = set()
         """Ids of the responses whose prompt can't be shortened: it has been once, or the client chose it."""
+        self._next: Wanted | None = None
+        """Begins when the conversation's running response has ended."""
+        self.approvals = Approvals(conversation, effects, ids)
+        self.servers = ToolServers(conversation, effects, ids, self.heard)
         self.spoken = False
         """The model's voice has been heard: it can't change any more."""
 
@@ -82,31 +110,45 @@ class Responses:
 
     # Beginning
 
+    def adopt_tools(self, tools: tuple[Tool, ...]) -> None:
+        """These are the session's tools now: servers among them that are new are asked what they offer."""
+        self.servers.adopt(tools)
+
     def create(self, params: client.ResponseParams, settings: Settings, event_id: str | None, *, silence: bool = False) -> None:
         """Begin a response; `silence`: it is wanted because nobody says anything. Raises `ClientError`."""
         agreed = terms(settings, params, self._abilities, event_id)
         aside = None if params.input is UNSET else self._gather(params.input, settings)
-        own = params.conversation == "auto"
-        active = self.active if own else None
-        if active is not None:
+        wanted = Wanted(agreed, params.conversation == "auto", aside, params.tools is not UNSET, settings, silence)
+        active = self.active if wanted.own else None
+        if active is None:
+            self._begin(wanted)
+        elif active.closing and self._next is None:
+            self._next = wanted
+        else:
             raise ClientError(
                 "conversation_already_has_active_response",
                 f"Conversation already has an active response in progress: {active.id}. "
                 "Wait until the response is finished before creating a new one.",
             )
-        response = Response(agreed, self._conversation if own else None, self._effects, self._ids)
+
+    def _begin(self, wanted: Wanted) -> None:
+        response = Response(wanted.terms, self._conversation if wanted.own else None, self.approvals, self._effects, self._ids)
         self._running[response.id] = response
-        if own:
+        if wanted.own:
             self.active = response
-        self._silence = response.id if silence else None
+        self._silence = response.id if wanted.silence else None
+        if wanted.names_tools:
+            self.servers.want(wanted.terms.tools)
+        aside = wanted.aside
         entries = list(self._conversation) if aside is None else aside
         heard = {recording.item_id for recording in self._recordings(entries)}
         if aside is not None:
             for entry in aside:
                 if entry.id not in heard:  # nobody would read the words of what only this response knows
-                    self._transcripts.want(entry, settings)
+                    self._transcripts.want(entry, wanted.settings)
             self._asides[response.id] = aside
         waited = {entry.id for entry in entries if entry.id not in heard and self._transcripts.pending(entry.id)}
+        waited |= self.servers.pending(wanted.terms.tools)
         if waited:
             response.wait(waited)
         else:
@@ -132,12 +174,15 @@ class Responses:
         elif items and _said_nothing(items[-1]) and response.id != self._silence:
             response.end_silent()
         else:
-            response.generate(items, self._recordings(entries))
+            response.generate(items, self._toolbox(response), self._recordings(entries))
         self._settle(response)
 
     def _recordings(self, entries: Iterable[Entry]) -> tuple[Recording, ...]:
         """What the model hears of them."""
         return recordings(entries) if self._abilities.hears else ()
+
+    def _toolbox(self, response: Response) -> Toolbox:
+        return self.servers.toolbox(response.terms.tools, response.terms.tool_choice)
 
     def _told(self, response: Response, aside: list[Entry] | None) -> tuple[Item, ...] | None:
         """What the model is told; None where that is too much."""
@@ -157,13 +202,13 @@ class Responses:
         items = self._context.shorten(request.items, terms)
         if items is None:
             return False
-        response.generate(items, request.sounds)
+        response.generate(items, self._toolbox(response), request.sounds)
         return True
 
     # What happens to them
 
     def heard(self, item_id: str) -> None:
-        """Those that waited for the words of that item go on."""
+        """Those that waited for the words of that item, or for its tools, go on."""
         for response in list(self._running.values()):
             if response.heard(item_id):
                 self._ask(response)
@@ -178,8 +223,28 @@ class Responses:
     def come_out(self, outcome: ResponseOutcome) -> None:
         """Let an outcome reach the response that it serves, if that still runs."""
         response = self._running.get(outcome.response_id)
-        if response is not None:
+        if response is not None and response.expects(outcome):
             self._progress(response, outcome)
+
+    def tools_come_out(self, outcome: ToolOutcome) -> None:
+        """Let an outcome reach the listing or the call that it serves, if somebody still waits for it."""
+        match outcome:
+            case ToolsListed():
+                self.servers.complete(outcome)
+            case ToolListingBroke():
+                self.servers.fail(outcome)
+            case ToolReturned() | ToolBroke():
+                self._settle_call(outcome)
+            case _:
+                assert_never(outcome)
+
+    def _settle_call(self, outcome: ToolReturned | ToolBroke) -> None:
+        if self.approvals.come_out(outcome):
+            return
+        response = next((response for response in self._running.values() if response.runs(outcome.item_id)), None)
+        if response is not None:
+            response.settle_call(outcome)
+            self._settle(response)
 
     def _progress(self, response: Response, outcome: ResponseOutcome) -> None:
         match outcome:
@@ -246,8 +311,16 @@ class Responses:
 
     def stop_writing(self, item_id: str) -> None:
         """Who cuts or removes what is being said wants it to end."""
-        if self.active is not None and self.active.writes(item_id):
-            self._finish(self.active, "client_cancelled")
+        active = self.active
+        if active is not None and active.writes(item_id):
+            active.cancel("client_cancelled")
+            self._settle(active)
+
+    def release(self, item_id: str) -> None:
+        """An item is about to be deleted: nothing that is done for it is waited for."""
+        self.servers.stop(item_id)
+        self.approvals.stop(item_id)
+        self.stop_writing(item_id)
 
     def fail_all(self, error: server.ErrorInfo) -> None:
         for response in self._running.values():
@@ -256,10 +329,18 @@ class Responses:
         self.active = None
         self._asides.clear()
         self._final.clear()
+        if self._next is not None:
+            wanted, self._next = self._next, None
+            Response(wanted.terms, self._conversation, self.approvals, self._effects, self._ids).fail(error)
+        self.servers.fail_all(error.message)
+        self.approvals.fail_all(error.message)
 
     def _finish(self, response: Response, reason: CancelReason) -> None:
+        wanted, self._next = (self._next, None) if response.default else (None, self._next)
         response.cancel(reason)
         self._settle(response)
+        if wanted is not None:  # it was to follow at once, so it is what the client wants to be silent; who asked for it is told so
+            Response(wanted.terms, self._conversation, self.approvals, self._effects, self._ids).cancel(reason)
 
     def _settle(self, response: Response) -> None:
         """Let go of a response if it has ended."""
@@ -269,6 +350,9 @@ class Responses:
                 self.active = None
             self._asides.pop(response.id, None)
             self._final.discard(response.id)
+            if response.default and self._next is not None:
+                wanted, self._next = self._next, None
+                self._begin(wanted)
 
 
 def _said_nothing(item: Item) -> bool:

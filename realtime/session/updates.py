@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.session.abilities import Abilities
+from realtime.session.mcp import check_servers
 from realtime.session.response import Terms
 from realtime.wire.client import ResponseParams
 from realtime.wire.codec import encode_json
@@ -42,6 +43,8 @@ def updated(settings: AnySettings, patch: SettingsPatch | TranscriptionSettingsP
     _check_prompt(patch.prompt, "session.prompt")
     _check_size(patch.tools, MAX_TOOLS_SIZE, "session.tools")
     _check_size(patch.tracing, MAX_TRACING_SIZE, "session.tracing")
+    if patch.tools is not UNSET:
+        check_servers(patch.tools, abilities.mcp_urls, "session.tools")
     after = replace(merge(settings, patch), model=settings.model)
     if spoken and after.audio.output.voice != settings.audio.output.voice:
         raise ClientError(
@@ -63,6 +66,8 @@ def terms(settings: Settings, params: ResponseParams, abilities: Abilities, answ
     _check_modalities(modalities, abilities, "response.output_modalities")
     _check_prompt(params.prompt, "response.prompt")
     _check_size(params.tools, MAX_TOOLS_SIZE, "response.tools")
+    if params.tools is not UNSET:
+        check_servers(params.tools, abilities.mcp_urls, "response.tools")
     output = UNSET if params.audio is UNSET else params.audio.output
     format, voice = (UNSET, UNSET) if output is UNSET else (output.format, output.voice)
     spoken = settings.audio.output

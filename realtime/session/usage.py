@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from realtime.ports import LlmRequest, Recording, TokenUsage
-from realtime.wire.items import FunctionCall, FunctionCallOutput, InputAudio, InputText, Message, OutputAudio, OutputText
+from realtime.wire.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputText,
+    McpApprovalRequest,
+    McpCall,
+    Message,
+    OutputAudio,
+    OutputText,
+)
 from realtime.wire.server import InputTokenDetails, OutputTokenDetails, TokenDetails, Usage
 from realtime.wire.settings import sample_rate, sample_width
 
@@ -80,7 +90,9 @@ def item_tokens(item: object) -> int:
             return text_tokens(text)
         case InputAudio(transcript=transcript) | OutputAudio(transcript=transcript):
             return text_tokens(transcript or "")
-        case FunctionCall(arguments=arguments):
+        case McpCall(arguments=arguments, output=output):
+            return text_tokens(arguments) + text_tokens(output or "")
+        case FunctionCall(arguments=arguments) | McpApprovalRequest(arguments=arguments):
             return text_tokens(arguments)
         case FunctionCallOutput(output=output):
             return text_tokens(output)

@@ -1,33 +1,60 @@
-"""The beta dialect: flat sessions, older event names (PROTOCOL 2.8, 4). A pure translation to and from GA."""
+"""The beta dialect: flat sessions, older event names (PROTOCOL 2.8, 4). A pure translation to and from GA.
+
+It has no servers of tools: who speaks beta can't name one, and nothing of one is told in it.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
 from realtime.wire import server
+from realtime.wire.beta_events import (
+    BetaClientEvent,
+    BetaItemCreate,
+    BetaItemCreated,
+    BetaModality,
+    BetaResponse,
+    BetaResponseCreate,
+    BetaResponseCreated,
+    BetaResponseDone,
+    BetaResponseParams,
+    BetaServerVad,
+    BetaSessionCreated,
+    BetaSessionUpdate,
+    BetaSessionUpdated,
+    BetaSettings,
+    BetaSettingsPatch,
+    BetaTranscriptionCreated,
+    BetaTranscriptionPatch,
+    BetaTranscriptionSettings,
+    BetaTranscriptionUpdate,
+    BetaTranscriptionUpdated,
+    FormatName,
+)
 from realtime.wire.client import (
     ClientEvent,
-    ClientEventBase,
     ConversationItemCreate,
-    ConversationItemDelete,
-    ConversationItemRetrieve,
-    ConversationItemTruncate,
-    InputAudioBufferAppend,
-    InputAudioBufferClear,
-    InputAudioBufferCommit,
-    OutputAudioBufferClear,
     ResponseAudio,
     ResponseAudioOutput,
-    ResponseCancel,
     ResponseCreate,
     ResponseParams,
     SessionUpdate,
 )
 from realtime.wire.codec import Frame, Frames, Reader, encode_json
-from realtime.wire.items import Audio, Item, ItemReference, LimitedText, Message, OutputAudio, OutputText, Part, Text, check_nesting
+from realtime.wire.items import (
+    Audio,
+    Item,
+    McpItem,
+    Message,
+    OutputAudio,
+    OutputText,
+    Part,
+    Text,
+)
+from realtime.wire.mcp import McpChoice
 from realtime.wire.settings import (
     PCM_RATE,
     AudioFormat,
@@ -37,12 +64,7 @@ from realtime.wire.settings import (
     AudioPatch,
     AudioSettings,
     FunctionTool,
-    Include,
-    Includes,
-    MaxTokens,
-    Metadata,
     Modality,
-    NoiseReduction,
     PcmaFormat,
     PcmFormat,
     PcmuFormat,
@@ -50,217 +72,16 @@ from realtime.wire.settings import (
     ServerVad,
     Settings,
     SettingsPatch,
-    Speed,
-    ToolChoice,
-    Tools,
-    Transcription,
     TranscriptionAudioPatch,
-    TranscriptionPatch,
     TranscriptionSettings,
     TranscriptionSettingsPatch,
-    Truncation,
     TurnDetection,
-    TurnDetectionPatch,
-    Voice,
 )
-
-FormatName = Literal["pcm16", "g711_ulaw", "g711_alaw"]
-BetaModality = Literal["text", "audio", "image", "video"]
-"""`image` and `video` are classic's: they name what may come in, and change nothing."""
-BetaTemperature = Annotated[float, Meta(ge=0, le=2)]
-"""Upstream's beta took 0.6..1.2; the models behind this server take more."""
 
 DEFAULT_TEMPERATURE = 0.8
 """Shown until one is set."""
 
 _FORMAT_NAMES: dict[type, FormatName] = {PcmFormat: "pcm16", PcmuFormat: "g711_ulaw", PcmaFormat: "g711_alaw"}
-
-
-class BetaSettingsPatch(Struct, kw_only=True, forbid_unknown_fields=True):
-    """`session` of a beta `session.update`."""
-
-    model: str | UnsetType = UNSET
-    modalities: tuple[BetaModality, ...] | UnsetType = UNSET
-    instructions: LimitedText | UnsetType = UNSET
-    voice: Voice | UnsetType = UNSET
-    input_audio_format: FormatName | UnsetType = UNSET
-    output_audio_format: FormatName | UnsetType = UNSET
-    input_audio_transcription: TranscriptionPatch | UnsetType | None = UNSET
-    turn_detection: TurnDetectionPatch | UnsetType | None = UNSET
-    input_audio_noise_reduction: NoiseReduction | UnsetType | None = UNSET
-    tools: Tools | UnsetType = UNSET
-    tool_choice: ToolChoice | UnsetType = UNSET
-    temperature: BetaTemperature | UnsetType = UNSET
-    max_response_output_tokens: MaxTokens | UnsetType = UNSET
-    speed: Speed | UnsetType = UNSET
-    tracing: str | dict[str, Any] | UnsetType | None = UNSET
-    truncation: Truncation | UnsetType = UNSET
-    prompt: dict[str, Any] | UnsetType | None = UNSET
-    include: Includes | UnsetType | None = UNSET
-    client_secret: Any = UNSET
-    """Ignored on a websocket."""
-
-    def __post_init__(self) -> None:
-        check_nesting(self.tracing)
-
-
-class BetaSessionUpdate(ClientEventBase, tag="session.update"):
-    session: BetaSettingsPatch
-
-
-class BetaTranscriptionPatch(Struct, kw_only=True, forbid_unknown_fields=True):
-    """`session` of a `transcription_session.update`."""
-
-    input_audio_format: FormatName | UnsetType = UNSET
-    input_audio_transcription: TranscriptionPatch | UnsetType | None = UNSET
-    turn_detection: TurnDetectionPatch | UnsetType | None = UNSET
-    input_audio_noise_reduction: NoiseReduction | UnsetType | None = UNSET
-    include: tuple[Include, ...] | UnsetType | None = UNSET
-    modalities: tuple[BetaModality, ...] | UnsetType = UNSET
-    """Without effect: such a session has no answers that could take one."""
-    client_secret: Any = UNSET
-    """Ignored on a websocket."""
-
-
-class BetaTranscriptionUpdate(ClientEventBase, tag="transcription_session.update"):
-    session: BetaTranscriptionPatch
-
-
-class BetaResponseParams(Struct, kw_only=True, forbid_unknown_fields=True):
-    """`response` of a beta `response.create`."""
-
-    modalities: tuple[BetaModality, ...] | UnsetType = UNSET
-    instructions: LimitedText | None = None
-    voice: Voice | UnsetType = UNSET
-    output_audio_format: FormatName | UnsetType = UNSET
-    tools: Tools | UnsetType = UNSET
-    tool_choice: ToolChoice | UnsetType = UNSET
-    temperature: BetaTemperature | UnsetType = UNSET
-    max_response_output_tokens: MaxTokens | UnsetType = UNSET
-    max_output_tokens: MaxTokens | UnsetType = UNSET
-    conversation: Literal["auto", "none"] = "auto"
-    metadata: Metadata | None = None
-    prompt: dict[str, Any] | None = None
-    input: list[Item | ItemReference] | UnsetType = UNSET
-
-
-class BetaResponseCreate(ClientEventBase, tag="response.create"):
-    response: BetaResponseParams | None = None
-
-
-CommonEvent = (
-    InputAudioBufferAppend
-    | InputAudioBufferCommit
-    | InputAudioBufferClear
-    | ConversationItemRetrieve
-    | ConversationItemTruncate
-    | ConversationItemDelete
-    | ResponseCancel
-    | OutputAudioBufferClear
-)
-"""Client events that are the same in every dialect."""
-
-BetaClientEvent = CommonEvent | BetaSessionUpdate | BetaTranscriptionUpdate | BetaResponseCreate | ConversationItemCreate
-
-
-class BetaServerVad(Struct, tag="server_vad"):
-    """`ServerVad` as beta serves it: the idle timeout came with GA, so it is shown only to those who set it."""
-
-    threshold: float
-    prefix_padding_ms: int
-    silence_duration_ms: int
-    create_response: bool
-    interrupt_response: bool
-    idle_timeout_ms: int | UnsetType = UNSET
-
-
-class BetaSettings(Struct, kw_only=True):
-    """The session object as beta serves it."""
-
-    id: str
-    object: Literal["realtime.session"] = "realtime.session"
-    model: str
-    modalities: list[Modality]
-    instructions: str
-    voice: str
-    input_audio_format: FormatName
-    output_audio_format: FormatName
-    input_audio_transcription: Transcription | None
-    turn_detection: BetaServerVad | SemanticVad | None
-    input_audio_noise_reduction: NoiseReduction | None
-    tools: tuple[FunctionTool, ...]
-    tool_choice: ToolChoice
-    temperature: float
-    max_response_output_tokens: MaxTokens
-    speed: float
-    tracing: str | dict[str, Any] | None
-    prompt: None = None
-    expires_at: int
-    include: tuple[Include, ...] | None
-
-
-class BetaTranscriptionSettings(Struct, kw_only=True):
-    """The session object of a transcription-only session as beta serves it."""
-
-    id: str
-    object: Literal["realtime.transcription_session"] = "realtime.transcription_session"
-    expires_at: int
-    modalities: tuple[Modality, ...] = ("audio", "text")
-    input_audio_format: FormatName
-    input_audio_transcription: Transcription | None
-    turn_detection: BetaServerVad | SemanticVad | None
-    input_audio_noise_reduction: NoiseReduction | None
-    include: tuple[Include, ...] | None
-    client_secret: None = None
-    """Of sessions that were made over REST."""
-
-
-class BetaResponse(Struct, kw_only=True):
-    """The response object as beta serves it."""
-
-    object: Literal["realtime.response"] = "realtime.response"
-    id: str
-    status: server.ResponseStatus
-    status_details: server.StatusDetails | None
-    output: list[Item]
-    conversation_id: str | None
-    modalities: list[Modality]
-    voice: str
-    output_audio_format: FormatName
-    temperature: float
-    max_output_tokens: MaxTokens
-    usage: server.Usage | None
-    metadata: dict[str, str] | None
-
-
-class BetaSessionCreated(server.ServerEvent, kw_only=True, tag="session.created"):
-    session: BetaSettings
-
-
-class BetaSessionUpdated(server.ServerEvent, kw_only=True, tag="session.updated"):
-    session: BetaSettings
-
-
-class BetaTranscriptionCreated(server.ServerEvent, kw_only=True, tag="transcription_session.created"):
-    session: BetaTranscriptionSettings
-
-
-class BetaTranscriptionUpdated(server.ServerEvent, kw_only=True, tag="transcription_session.updated"):
-    session: BetaTranscriptionSettings
-
-
-class BetaItemCreated(server.ServerEvent, kw_only=True, tag="conversation.item.created"):
-    previous_item_id: str | None
-    item: Item
-
-
-class BetaResponseCreated(server.ServerEvent, kw_only=True, tag="response.created"):
-    response: BetaResponse
-
-
-class BetaResponseDone(server.ServerEvent, kw_only=True, tag="response.done"):
-    response: BetaResponse
-
 
 _RENAMED = {
     server.ResponseOutputTextDelta: "response.text.delta",
@@ -372,6 +193,8 @@ class BetaCodec:
             case BetaResponseCreate(response=params):
                 response = None if params is None else self._response_params(params)
                 return ResponseCreate(response=response, event_id=event.event_id)
+            case BetaItemCreate(item=item):
+                return ConversationItemCreate(item=item, previous_item_id=event.previous_item_id, event_id=event.event_id)
             case _:
                 common: ClientEvent = event
                 return common
@@ -423,7 +246,13 @@ class BetaCodec:
     def from_ga(self, event: server.ServerEvent) -> server.ServerEvent | None:
         """The beta event; None where beta has none."""
         match event:
-            case server.ConversationItemDone():
+            case server.ConversationItemDone() | server.McpListToolsEvent() | server.McpCallEvent():
+                return None
+            case server.ResponseMcpCallArgumentsDelta() | server.ResponseMcpCallArgumentsDone():
+                return None
+            case server.ConversationItemAdded(item=item) | server.ConversationItemRetrieved(item=item) if isinstance(item, McpItem):
+                return None
+            case server.ResponseOutputItemAdded(item=item) | server.ResponseOutputItemDone(item=item) if isinstance(item, McpItem):
                 return None
             case server.ConversationItemAdded():
                 return BetaItemCreated(event_id=event.event_id, previous_item_id=event.previous_item_id, item=self.item(event.item))
@@ -458,6 +287,8 @@ class BetaCodec:
             BetaSettings,
             settings,
             modalities=_modalities(settings.output_modalities),
+            tools=tuple(tool for tool in settings.tools if isinstance(tool, FunctionTool)),
+            tool_choice="auto" if isinstance(settings.tool_choice, McpChoice) else settings.tool_choice,
             voice=spoken.voice,
             speed=spoken.speed,
             output_audio_format=_FORMAT_NAMES[type(spoken.format)],
@@ -470,7 +301,7 @@ class BetaCodec:
         return _pick(
             BetaResponse,
             response,
-            output=[self.item(item) for item in response.output],
+            output=[self.item(item) for item in response.output if not isinstance(item, McpItem)],
             modalities=_modalities(response.output_modalities),
             voice=response.audio.output.voice,
             output_audio_format=_FORMAT_NAMES[type(response.audio.output.format)],

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.wire import server
-from realtime.wire.beta import BetaCodec, BetaResponseCreate, BetaSessionUpdate, BetaTranscriptionUpdate, CommonEvent
+from realtime.wire.beta import BetaCodec
+from realtime.wire.beta_events import BetaResponseCreate, BetaSessionUpdate, BetaTranscriptionUpdate, CommonEvent
 from realtime.wire.client import ClientEvent, ClientEventBase, ConversationItemCreate, ConversationItemTruncate
 from realtime.wire.codec import Frames, Reader
 from realtime.wire.items import (

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from realtime.wire.items import MAX_ID, Base64, Id, Item, ItemReference, LimitedText, Name
 from realtime.wire.settings import (
+    AnyToolChoice,
     AudioFormat,
     MaxTokens,
     Metadata,
@@ -15,7 +16,6 @@ from realtime.wire.settings import (
     Reasoning,
     SettingsPatch,
     Temperature,
-    ToolChoice,
     Tools,
     TranscriptionSettingsPatch,
     Voice,
@@ -86,7 +86,7 @@ class ResponseParams(Struct, kw_only=True, forbid_unknown_fields=True):
     """None: the session's (LiveKit sends an explicit null)."""
     audio: ResponseAudio | UnsetType = UNSET
     tools: Tools | UnsetType = UNSET
-    tool_choice: ToolChoice | UnsetType = UNSET
+    tool_choice: AnyToolChoice | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning: Reasoning | UnsetType = UNSET
     max_output_tokens: MaxTokens | UnsetType = UNSET

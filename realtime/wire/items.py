@@ -1,11 +1,12 @@
 """Conversation items and their content parts, GA shape (PROTOCOL 2.6, 3.3).
 
-The same structs are read from clients and written to them. What a dialect or an old client calls otherwise (`text`, `audio`) is decoded
-to `Text` and `Audio` and made canonical by `canonical`; the core never sees those two.
+The same structs are read from clients and written to them. Beta and classic know `FunctionItem`s only. What a dialect or an old client
+calls otherwise (`text`, `audio`) is decoded to `Text` and `Audio` and made canonical by `canonical`; the core never sees those two.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -29,6 +30,9 @@ MAX_ID = 512
 
 MAX_AUDIO = 15 * 1024 * 1024
 """Bytes of audio in one event, once decoded (PROTOCOL 1.5)."""
+
+MAX_FUNCTION_NAME = 64
+"""Characters of a function's name (OpenAI API, "Create chat completion", `tools[].function.name`)."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 Name = Annotated[str, Meta(max_length=MAX_ID)]
@@ -143,7 +147,118 @@ class FunctionCallOutput(Struct, tag="function_call_output", forbid_unknown_fiel
     object: Literal["realtime.item"] = "realtime.item"
 
 
-Item = Message | FunctionCall | FunctionCallOutput
+class ListedTool(Struct, frozen=True, forbid_unknown_fields=True):
+    """A tool of a server, as the server describes it."""
+
+    name: str
+    input_schema: dict[str, Any]
+    """JSON Schema of its arguments, passed on untouched."""
+    description: str | None = ""
+    """Served as text even where the server gave none: agents-realtime drops a list with a null in it."""
+    annotations: dict[str, Any] | None = None
+    """The server's own hints, such as `readOnlyHint`."""
+
+    def __post_init__(self) -> None:
+        check_nesting(self.input_schema)
+        check_nesting(self.annotations)
+
+
+class McpListTools(Struct, tag="mcp_list_tools", forbid_unknown_fields=True):
+    """What a server offers."""
+
+    server_label: str
+    tools: list[ListedTool]
+    id: Id | UnsetType = UNSET
+    status: Status = "completed"
+    object: Literal["realtime.item"] = "realtime.item"
+    error: str | UnsetType | None = UNSET
+    """Why there is no list. Extension of this server: `mcp_list_tools.failed` has no room for it. The Responses API has the same key."""
+
+
+class ProtocolError(Struct, frozen=True, tag="protocol_error", forbid_unknown_fields=True):
+    """The server answered with an error of JSON-RPC instead of a result."""
+
+    code: int
+    message: str
+
+
+class ToolExecutionError(Struct, frozen=True, tag="tool_execution_error", forbid_unknown_fields=True):
+    """The tool failed, could not be reached, or was not waited for."""
+
+    message: str
+
+
+class HttpError(Struct, frozen=True, tag="http_error", forbid_unknown_fields=True):
+    """The server refused the request."""
+
+    code: int
+    """HTTP status."""
+    message: str
+
+
+McpError = ProtocolError | ToolExecutionError | HttpError
+
+
+class McpCall(Struct, tag="mcp_call", forbid_unknown_fields=True):
+    """The model had this server call a tool of another one. Cut in its arguments it is `incomplete` without an error."""
+
+    server_label: str
+    name: str
+    arguments: str
+    """JSON text, as the model wrote it: perhaps malformed."""
+    approval_request_id: str | None = None
+    output: str | None = None
+    """None until it has returned; the key is always served (agents-realtime needs it)."""
+    error: McpError | None = None
+    id: Id | UnsetType = UNSET
+    status: Status = "completed"
+    object: Literal["realtime.item"] = "realtime.item"
+    extra_content: dict[str, Any] | UnsetType = UNSET
+    """As of a `FunctionCall`."""
+
+    def __post_init__(self) -> None:
+        check_nesting(self.extra_content)
+
+
+class McpApprovalRequest(Struct, tag="mcp_approval_request", forbid_unknown_fields=True):
+    """May this tool be called?"""
+
+    server_label: str
+    name: str
+    arguments: str
+    id: Id | UnsetType = UNSET
+    status: Status = "completed"
+    object: Literal["realtime.item"] = "realtime.item"
+    extra_content: dict[str, Any] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        check_nesting(self.extra_content)
+
+
+class McpApprovalResponse(Struct, tag="mcp_approval_response", forbid_unknown_fields=True):
+    """The client's answer to a `McpApprovalRequest`."""
+
+    approval_request_id: Id
+    approve: bool
+    reason: LimitedText | None = None
+    id: Id | UnsetType = UNSET
+    status: Status = "completed"
+    object: Literal["realtime.item"] = "realtime.item"
+
+
+FunctionItem = Message | FunctionCall | FunctionCallOutput
+"""What every dialect knows."""
+
+McpItem = McpListTools | McpCall | McpApprovalRequest | McpApprovalResponse
+
+Item = FunctionItem | McpItem
+
+_FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def function_name(tool: str) -> str:
+    """The name by which a model is told of a server's tool: chat endpoints take 64 letters, digits, `_` and `-`, MCP takes more."""
+    return _FOREIGN.sub("_", tool)[:MAX_FUNCTION_NAME]
 
 
 class ItemReference(Struct, tag="item_reference", forbid_unknown_fields=True):

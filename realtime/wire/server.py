@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from realtime.wire.items import Item
-from realtime.wire.settings import AnySettings, AudioFormat, MaxTokens, Modality
+from realtime.wire.settings import AnySettings, AudioFormat, MaxTokens, Modality, shown
 
 MAX_FRAME = 8 * 1024 * 1024
 """Bytes that every frame to a client is shorter than: openai-agents closes the connection over a longer one (PROTOCOL 1.5). Whatever a
@@ -45,9 +45,15 @@ class Error(ServerEvent, kw_only=True, tag="error"):
 class SessionCreated(ServerEvent, kw_only=True, tag="session.created"):
     session: AnySettings
 
+    def __post_init__(self) -> None:
+        self.session = shown(self.session)  # here, so that no event can carry a secret
+
 
 class SessionUpdated(ServerEvent, kw_only=True, tag="session.updated"):
     session: AnySettings
+
+    def __post_init__(self) -> None:
+        self.session = shown(self.session)
 
 
 class Conversation(Struct, frozen=True):
@@ -350,6 +356,54 @@ class ResponseFunctionCallArgumentsDone(OutputEvent, kw_only=True, tag="response
     call_id: str
     name: str
     arguments: str
+
+
+class McpListToolsEvent(ServerEvent, kw_only=True):
+    """An event of a listing."""
+
+    item_id: str
+    """Of the `mcp_list_tools` item."""
+
+
+class McpListToolsInProgress(McpListToolsEvent, kw_only=True, tag="mcp_list_tools.in_progress"):
+    pass
+
+
+class McpListToolsCompleted(McpListToolsEvent, kw_only=True, tag="mcp_list_tools.completed"):
+    pass
+
+
+class McpListToolsFailed(McpListToolsEvent, kw_only=True, tag="mcp_list_tools.failed"):
+    """The item says why."""
+
+
+class ResponseMcpCallArgumentsDelta(OutputEvent, kw_only=True, tag="response.mcp_call_arguments.delta"):
+    delta: str
+    obfuscation: str = ""
+    """Nothing is obfuscated; agents-realtime drops the event without the key."""
+
+
+class ResponseMcpCallArgumentsDone(OutputEvent, kw_only=True, tag="response.mcp_call_arguments.done"):
+    arguments: str
+
+
+class McpCallEvent(ServerEvent, kw_only=True):
+    """An event of a call that runs. It names no response: a call that was approved of runs without one."""
+
+    item_id: str
+    output_index: int
+
+
+class ResponseMcpCallInProgress(McpCallEvent, kw_only=True, tag="response.mcp_call.in_progress"):
+    pass
+
+
+class ResponseMcpCallCompleted(McpCallEvent, kw_only=True, tag="response.mcp_call.completed"):
+    pass
+
+
+class ResponseMcpCallFailed(McpCallEvent, kw_only=True, tag="response.mcp_call.failed"):
+    """The item says why."""
 
 
 class OutputAudioBufferStarted(ServerEvent, kw_only=True, tag="output_audio_buffer.started"):

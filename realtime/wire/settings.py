@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from realtime.wire.items import LimitedText, Name, check_nesting
+from realtime.wire.mcp import McpChoice, McpTool, without_secrets
 
 PCM_RATE = 24_000
 """Samples a second of `audio/pcm` on `/v1/realtime`: the only rate that upstream serves and that its clients accept."""
@@ -164,9 +165,6 @@ class FunctionTool(Struct, frozen=True, tag="function", forbid_unknown_fields=Tr
         check_nesting(self.parameters)
 
 
-Tools = Annotated[tuple[FunctionTool, ...], Meta(max_length=MAX_TOOLS)]
-
-
 class FunctionChoice(Struct, frozen=True, tag="function", forbid_unknown_fields=True):
     """The one function that must be called."""
 
@@ -174,6 +172,12 @@ class FunctionChoice(Struct, frozen=True, tag="function", forbid_unknown_fields=
 
 
 ToolChoice = Literal["none", "auto", "required"] | FunctionChoice
+"""What every dialect and every model knows."""
+
+Tool = FunctionTool | McpTool
+Tools = Annotated[tuple[Tool, ...], Meta(max_length=MAX_TOOLS)]
+Functions = Annotated[tuple[FunctionTool, ...], Meta(max_length=MAX_TOOLS)]
+AnyToolChoice = ToolChoice | McpChoice
 
 
 class TokenLimits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -216,8 +220,8 @@ class Settings(Struct, frozen=True, tag="realtime", kw_only=True):
     output_modalities: tuple[Modality, ...] = ("audio",)
     """Exactly one: audio always brings its transcript."""
     instructions: str = DEFAULT_INSTRUCTIONS
-    tools: tuple[FunctionTool, ...] = ()
-    tool_choice: ToolChoice = "auto"
+    tools: tuple[Tool, ...] = ()
+    tool_choice: AnyToolChoice = "auto"
     max_output_tokens: MaxTokens = "inf"
     tracing: str | dict[str, Any] | None = None
     """Echoed only: there is no tracing service behind a self-hosted server."""
@@ -254,6 +258,13 @@ class TranscriptionSettings(Struct, frozen=True, tag="transcription", kw_only=Tr
 
 AnySettings = Settings | TranscriptionSettings
 """Of either kind of session; a session stays of its kind."""
+
+
+def shown(settings: AnySettings) -> AnySettings:
+    """What a client may be shown: everything but the secrets of its tool servers."""
+    if not isinstance(settings, Settings) or not any(isinstance(tool, McpTool) for tool in settings.tools):
+        return settings
+    return replace(settings, tools=tuple(without_secrets(tool) if isinstance(tool, McpTool) else tool for tool in settings.tools))
 
 
 # Patches. A field that its `target` lacks is accepted and has no effect here.
@@ -336,7 +347,7 @@ class SettingsPatch(Patch, tag="realtime"):
     output_modalities: tuple[Modality, ...] | UnsetType = UNSET
     instructions: LimitedText | UnsetType = UNSET
     tools: Tools | UnsetType = UNSET
-    tool_choice: ToolChoice | UnsetType = UNSET
+    tool_choice: AnyToolChoice | UnsetType = UNSET
     max_output_tokens: MaxTokens | UnsetType = UNSET
     tracing: str | dict[str, Any] | UnsetType | None = UNSET
     truncation: Truncation | UnsetType = UNSET

@@ -1,8 +1,9 @@
 // A person at the keyboard of @openai/agents-realtime: node agents_realtime.mjs URL CONFIG
-// Takes a line of JSON for each thing to do, {"say": text}, {"speak": base64}, {"show": image}, {"close": true},
+// Takes a line of JSON for each thing to do, {"say": text}, {"speak": base64}, {"show": image}, {"approve": true or false}, {"close": true},
 // and prints a line of JSON for each thing that the session tells.
 import { createInterface } from "node:readline";
 import { RealtimeAgent, RealtimeSession, tool } from "@openai/agents-realtime";
+import { hostedMcpTool } from "@openai/agents-core";
 import { z } from "zod";
 
 // The schemas that the package drops unknown frames by. It exports them to nobody, so they are found beside what it does export.
@@ -10,7 +11,7 @@ const schemas = new URL("./openaiRealtimeEvents.mjs", import.meta.resolve("@open
 const { parseRealtimeEvent } = await import(schemas);
 
 const FRAME = 960; // bytes of 20 ms
-const [url, config] = process.argv.slice(2);
+const [url, config, server] = process.argv.slice(2);
 
 const tell = (event, more = {}) => console.log(JSON.stringify({ event, ...more }));
 const words = (item) => (item.content ?? []).map((part) => part.text ?? part.transcript ?? "").join("");
@@ -21,7 +22,9 @@ const weather = tool({
   parameters: z.object({ city: z.string() }),
   execute: async ({ city }) => `Sunny in ${city}.`,
 });
-const agent = new RealtimeAgent({ name: "A", instructions: "Be nice.", tools: [weather] });
+const tools = server ? [weather, hostedMcpTool(JSON.parse(server))] : [weather];
+const agent = new RealtimeAgent({ name: "A", instructions: "Be nice.", tools });
+const asked = []; // approvals that wait for the person
 const session = new RealtimeSession(agent, { transport: "websocket", model: "x", config: JSON.parse(config) });
 
 session.on("transport_event", (frame) => {
@@ -32,6 +35,12 @@ session.on("history_updated", (items) => {
 });
 session.on("agent_end", (_context, _agent, text) => tell("answered", { text }));
 session.on("agent_tool_end", (_context, _agent, tool, result) => tell("tool", { name: tool.name, result }));
+session.on("mcp_tools_changed", (tools) => tell("listed", { tools: tools.map((each) => each.name) }));
+session.on("mcp_tool_call_completed", (_context, _agent, call) => tell("called", { name: call.name, output: call.output }));
+session.on("tool_approval_requested", (_context, _agent, request) => {
+  asked.push(request.approvalItem);
+  tell("asked", { name: request.approvalItem.rawItem.name });
+});
 session.on("audio", (audio) => tell("audio", { bytes: audio.data.byteLength }));
 session.on("audio_interrupted", () => tell("interrupted"));
 session.on("error", ({ error }) => tell("error", { error: String(error?.message ?? JSON.stringify(error)) }));
@@ -40,14 +49,16 @@ await session.connect({ apiKey: "k", url });
 tell("connected");
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const asked = JSON.parse(line);
-  if (asked.say) session.sendMessage(asked.say);
-  if (asked.show) session.addImage(asked.show);
-  if (asked.speak) {
-    const sound = Buffer.from(asked.speak, "base64");
+  const wish = JSON.parse(line);
+  if (wish.say) session.sendMessage(wish.say);
+  if (wish.show) session.addImage(wish.show);
+  if (wish.approve === true) await session.approve(asked.shift());
+  if (wish.approve === false) await session.reject(asked.shift());
+  if (wish.speak) {
+    const sound = Buffer.from(wish.speak, "base64");
     for (let at = 0; at < sound.length; at += FRAME) session.sendAudio(new Uint8Array(sound.subarray(at, at + FRAME)).buffer);
   }
-  if (asked.close) break;
+  if (wish.close) break;
 }
 session.close();
 process.exit(0); // whatever the person still typed is nobody's

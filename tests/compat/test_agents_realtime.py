@@ -24,9 +24,11 @@ from realtime.engines.scripted import SENTENCE
 from realtime.ports import Int16
 from tests.compat.story import BEGINNING, INTERRUPTION, PICTURE, QUESTION, begin_story
 from tests.compat.test_openai_python import STANDARD
+from tests.e2e.test_mcp import SUM, calling
 from tests.e2e.test_tools import ROME, call
 from tests.rigs.chat_endpoint import ChatEndpoint, answer
 from tests.rigs.daemon import bare_environment
+from tests.rigs.mcp_server import McpServer
 from tests.rigs.program import Program
 from tests.rigs.tap import Tap
 
@@ -75,12 +77,14 @@ class Person:
 
 @asynccontextmanager
 async def person(
-    tap: Tap, config: dict[str, Any], may_drop: Callable[[dict[str, Any]], bool] = lambda frame: False
+    tap: Tap, config: dict[str, Any], may_drop: Callable[[dict[str, Any]], bool] = lambda frame: False, server: dict[str, Any] | None = None
 ) -> AsyncIterator[Person]:
     """Connected inside; after, no error has been told and no frame dropped but those that may be."""
     if reason := absence():
         pytest.skip(reason)
     command = ["node", str(USER), tap.url("ws", "/v1/realtime?model=x"), json.dumps(config)]
+    if server is not None:
+        command.append(json.dumps(server))
     with Program(command, env=bare_environment()) as program:
         person = Person(program)
         await person.is_told("connected")
@@ -116,6 +120,64 @@ async def test_a_tool_is_called_and_its_result_answered(tap: Tap, endpoint: Chat
         assert (await user.is_told("tool"))["result"] == "Sunny in Rome."
         await user.is_told("answered", "It is sunny.")
     assert endpoint.requests[-1].body["messages"][-1] == {"role": "tool", "tool_call_id": "call_1", "content": "Sunny in Rome."}
+
+
+def unknown(frame: dict[str, Any]) -> bool:
+    """The package has no schema for a call that failed."""
+    return bool(frame["type"] == "response.mcp_call.failed")
+
+
+async def test_a_servers_tool_is_called_and_the_package_asks_for_the_answer(tap: Tap, endpoint: ChatEndpoint) -> None:
+    endpoint.script(calling("add", SUM), answer("Three."))
+    async with McpServer() as tools:
+        server = {"serverLabel": "rig", "serverUrl": tools.url, "allowedTools": ["add", "slow"]}
+        async with person(tap, TEXT, server=server) as user:
+            assert (await user.is_told("listed"))["tools"] == ["add", "slow"]
+            await user.does(say="What is one and two?")
+            assert await user.is_told("called") == {"event": "called", "name": "add", "output": "3"}
+            await user.is_told("answered", "Three.")
+        assert tools.calls == [("add", {"a": 1, "b": 2})]
+    assert endpoint.requests[-1].body["messages"][-1]["content"] == "3"
+    assert tap.of("conversation.item.retrieve")
+
+
+async def test_a_call_is_approved_of_and_another_refused(tap: Tap, endpoint: ChatEndpoint) -> None:
+    endpoint.script(calling("add", SUM), answer("Three."), calling("add", SUM))
+    async with McpServer() as tools:
+        approval = {"always": {"toolNames": ["add"]}}
+        async with person(tap, TEXT, server={"serverLabel": "rig", "serverUrl": tools.url, "requireApproval": approval}) as user:
+            await user.is_told("listed")
+            await user.does(say="What is one and two?")
+            assert (await user.is_told("asked"))["name"] == "add"
+            assert tools.calls == []
+            await user.does(approve=True)
+            assert (await user.is_told("called"))["output"] == "3"
+            await user.is_told("answered", "Three.")
+            await user.does(say="And again?")
+            await user.is_told("asked")
+            await user.does(approve=False)
+            await user.does(say="Why not?")
+            await user.is_told("answered", STANDARD)
+        assert len(tools.calls) == 1
+    assert any("did not allow" in str(message) for message in endpoint.requests[-1].body["messages"])
+
+
+async def test_a_server_that_is_not_there_is_no_error(tap: Tap, endpoint: ChatEndpoint) -> None:
+    async with McpServer() as gone:
+        pass
+    async with person(tap, TEXT, server={"serverLabel": "rig", "serverUrl": gone.url}) as user:
+        await user.is_told("frame", "mcp_list_tools.failed")
+        await user.does(say="What does the fox do?")
+        await user.is_told("answered", STANDARD)
+
+
+async def test_a_tool_that_fails_is_answered_all_the_same(tap: Tap, endpoint: ChatEndpoint) -> None:
+    endpoint.script(calling("divide", '{"a":1,"b":0}'), answer("I can't."))
+    async with McpServer() as tools, person(tap, TEXT, unknown, {"serverLabel": "rig", "serverUrl": tools.url}) as user:
+        await user.is_told("listed")
+        await user.does(say="What is one by none?")
+        assert (await user.is_told("called"))["output"] is None
+        await user.is_told("answered", "I can't.")
 
 
 async def test_an_answer_is_interrupted_and_cut_to_what_was_heard(tap: Tap, endpoint: ChatEndpoint) -> None:

@@ -10,7 +10,7 @@ from realtime.wire.beta import BetaCodec
 from realtime.wire.codec import GaCodec
 from realtime.wire.server import ServerEvent
 from tests.rigs.wire_client import Event
-from tests.wire.server_events import SAMPLES, TRANSCRIPTION_SAMPLES, tag
+from tests.wire.server_events import MCP_SAMPLES, SAMPLES, TRANSCRIPTION_SAMPLES, tag
 
 pytest.importorskip("agents", reason="openai-agents is not installed (extra: compat)")
 
@@ -25,14 +25,14 @@ def served(codec: GaCodec | BetaCodec, event: ServerEvent) -> list[Event]:
     return [json.loads(frame) for frame in codec.encode(event)]
 
 
-@pytest.mark.parametrize("event", [*SAMPLES, *TRANSCRIPTION_SAMPLES], ids=lambda event: tag(type(event)))
+@pytest.mark.parametrize("event", [*SAMPLES, *TRANSCRIPTION_SAMPLES, *MCP_SAMPLES], ids=lambda event: tag(type(event)))
 def test_every_event_is_what_the_types_of_ga_say(event: ServerEvent) -> None:
     from tests.compat.schemas import GA, faults
 
     assert faults(served(GaCodec(), event), GA) == []
 
 
-@pytest.mark.parametrize("event", [*SAMPLES, *TRANSCRIPTION_SAMPLES], ids=lambda event: tag(type(event)))
+@pytest.mark.parametrize("event", [*SAMPLES, *TRANSCRIPTION_SAMPLES, *MCP_SAMPLES], ids=lambda event: tag(type(event)))
 def test_every_event_is_what_the_types_of_beta_say(event: ServerEvent) -> None:
     from tests.compat.schemas import BETA, BETA_MODEL, faults
 

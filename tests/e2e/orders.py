@@ -38,6 +38,7 @@ WRITTEN_END = ["response.output_text.done", *CLOSING]
 
 _DELTAS = {
     "response.function_call_arguments.delta",
+    "response.mcp_call_arguments.delta",
     "response.output_text.delta",
     "response.output_audio.delta",
     "response.output_audio_transcript.delta",

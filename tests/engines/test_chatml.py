@@ -13,6 +13,10 @@ from realtime.wire.items import (
     InputImage,
     InputText,
     Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
     Message,
     OutputAudio,
     OutputText,
@@ -129,3 +133,17 @@ def test_instructions_that_leave_no_room_for_a_turn_are_refused() -> None:
     with pytest.raises(EngineError, match="The instructions take 210 tokens") as caught:
         ask(user("hi"), instructions="i" * 200, space=200 + LEAST_TURN)
     assert (caught.value.code, caught.value.type) == ("context_length_exceeded", "invalid_request_error")
+
+
+def test_a_call_of_a_server_is_told_with_its_result_and_what_is_only_about_it_is_not() -> None:
+    items: list[Item] = [
+        McpListTools("s", []),
+        McpApprovalRequest("s", "add", "{}"),
+        McpApprovalResponse("item_r", True),
+        McpCall("s", "add", "{}", output="4"),
+        McpCall("s", "add", "{}"),
+    ]
+    assert turns(items) == [
+        Turn("assistant", "(I called the tool add with {}. It answers: 4)"),
+        Turn("assistant", "(I called the tool add with {}. It answers: nothing)"),
+    ]

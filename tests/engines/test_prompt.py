@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from realtime.engines.prompt import INAUDIBLE, PENDING, SILENCE, messages
+from realtime.engines.prompt import INAUDIBLE, PENDING, REFUSED, SILENCE, messages
 from realtime.media import g711
 from realtime.ports import LlmRequest, Recording
 from realtime.wire.items import (
@@ -22,11 +22,17 @@ from realtime.wire.items import (
     InputImage,
     InputText,
     Item,
+    ListedTool,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
     Message,
     OutputAudio,
     OutputText,
     Part,
     Text,
+    ToolExecutionError,
 )
 from realtime.wire.settings import AudioFormat, PcmaFormat, PcmFormat, PcmuFormat
 
@@ -229,3 +235,66 @@ def test_what_came_with_a_call_goes_back_with_it() -> None:
     signature = {"google": {"thought_signature": "EjQK"}}
     (message, _) = wire(FunctionCall("weather", "{}", "call_1", extra_content=signature))
     assert message["tool_calls"][0]["extra_content"] == signature
+
+
+def server_call(name: str = "disk.wipe", **more: Any) -> McpCall:
+    return McpCall("s", name, '{"city":"Oslo"}', id="item_c", **more)
+
+
+ASKED = McpApprovalRequest("s", "disk.wipe", '{"city":"Oslo"}', "item_r")
+
+
+def test_a_servers_call_reads_as_a_call_and_its_result() -> None:
+    assert wire(server_call(output="Wiped.")) == [
+        {"role": "assistant", "tool_calls": [tool_call("disk_wipe", "item_c")]},
+        {"role": "tool", "tool_call_id": "item_c", "content": "Wiped."},
+    ]
+
+
+def test_it_stands_in_a_row_with_functions() -> None:
+    said = wire(call("weather", "call_1"), server_call(output=""), FunctionCallOutput("call_1", "Rain"))
+    assert [message["role"] for message in said] == ["assistant", "tool", "tool"]
+    assert [message["content"] for message in said[1:]] == ["Rain", ""]
+
+
+def test_a_servers_call_that_failed_says_why() -> None:
+    assert wire(server_call(error=ToolExecutionError("No disk.")))[1]["content"] == "(The tool failed: No disk.)"
+
+
+def test_a_request_that_waits_has_no_result_yet() -> None:
+    assert wire(ASKED) == [
+        {"role": "assistant", "tool_calls": [tool_call("disk_wipe", "item_r")]},
+        {"role": "tool", "tool_call_id": "item_r", "content": PENDING},
+    ]
+
+
+@pytest.mark.parametrize(("reason", "told"), [(None, REFUSED), ("Not today.", f"{REFUSED} Not today.")])
+def test_a_request_that_was_refused_says_so(reason: str | None, told: str) -> None:
+    said = wire(ASKED, user(InputText("Hm.")), McpApprovalResponse("item_r", False, reason))
+    assert [message["content"] for message in said[1:]] == [told, "Hm."]
+
+
+def test_a_request_that_was_approved_of_is_one_with_its_call() -> None:
+    said = wire(
+        ASKED, user(InputText("Hm.")), McpApprovalResponse("item_r", True), server_call(approval_request_id="item_r", output="Wiped.")
+    )
+    assert said == [
+        {"role": "assistant", "tool_calls": [tool_call("disk_wipe", "item_r")]},
+        {"role": "tool", "tool_call_id": "item_r", "content": "Wiped."},
+        {"role": "user", "content": "Hm."},
+    ]
+
+
+def test_a_call_whose_request_is_gone_stands_for_itself() -> None:
+    (said, _) = wire(server_call(approval_request_id="item_r", output="Wiped."))
+    assert said["tool_calls"][0]["id"] == "item_c"
+
+
+def test_a_list_of_tools_says_nothing() -> None:
+    assert wire(McpListTools("s", [ListedTool("f", {})], "item_l")) == []
+
+
+def test_what_came_with_a_servers_call_goes_back_with_it() -> None:
+    signature = {"google": {"thought_signature": "EjQK"}}
+    for item in (server_call(extra_content=signature), McpApprovalRequest("s", "f", "{}", "item_r", extra_content=signature)):
+        assert wire(item)[0]["tool_calls"][0]["extra_content"] == signature

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from realtime.engines.scripted import (
     ScriptedJudge,
     ScriptedLlm,
     ScriptedStt,
+    ScriptedToolServers,
     ScriptedTts,
     ScriptedVad,
     Step,
+    echo,
 )
 from realtime.errors import EngineError
 from realtime.ports import (
@@ -42,12 +45,18 @@ from realtime.wire.items import (
     InputImage,
     InputText,
     Item,
+    ListedTool,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
     Message,
     OutputAudio,
     OutputText,
     Role,
     Text,
 )
+from realtime.wire.mcp import McpTool
 
 SECOND = np.zeros(16000, np.float32)
 FAILURE = EngineError("rate_limit_exceeded", "slow down")
@@ -310,3 +319,36 @@ async def test_a_script_may_call_tools() -> None:
     steps: list[Step] = [CallBegan(0, "f", "call_1"), ArgumentsDelta(0, "{}")]
     events = [event async for event in ScriptedLlm([steps]).stream(LlmRequest(instructions="", items=()))]
     assert events[:2] == steps
+
+
+SERVER = McpTool(server_label="s", server_url="http://s.example/")
+
+
+async def test_scripted_servers_offer_functions_as_tools() -> None:
+    async def twice(arguments: dict[str, Any]) -> str:
+        return str(2 * arguments["a"])
+
+    servers = ScriptedToolServers(twice=twice)
+    assert await servers.tools(SERVER) == (ListedTool("twice", {"type": "object"}),)
+    assert await servers.call(SERVER, "twice", {"a": 2}) == "4"
+    assert servers.working == 0
+    await servers.close()
+
+
+async def test_without_functions_there_is_no_server() -> None:
+    with pytest.raises(EngineError, match=r"http://s\.example/"):
+        await ScriptedToolServers().tools(SERVER)
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        (McpCall("s", "f", "{}", output="4"), "You said: 4"),
+        (McpCall("s", "f", "{}"), "I am listening."),
+        (McpListTools("s", []), "I am listening."),
+        (McpApprovalRequest("s", "f", "{}"), "I am listening."),
+        (McpApprovalResponse("item_r", True), "I am listening."),
+    ],
+)
+def test_the_echo_is_of_what_a_servers_tool_said(item: Item, said: str) -> None:
+    assert echo(LlmRequest(instructions="", items=(item,))) == said

@@ -6,14 +6,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedTts, ScriptedVad
-from realtime.ports import Llm, Stt, Tts, Vad
+from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedToolServers, ScriptedTts, ScriptedVad
+from realtime.ports import Llm, Stt, ToolServers, Tts, Vad
 from realtime.runner.perform import Engines
 
 
 @contextmanager
 def scripted_engines(
-    llm: Llm | None = None, stt: Stt | None = None, tts: Tts | None = None, vad: Vad | None = None, *, mute: bool = False
+    llm: Llm | None = None,
+    stt: Stt | None = None,
+    tts: Tts | None = None,
+    vad: Vad | None = None,
+    tool_servers: ToolServers | None = None,
+    *,
+    mute: bool = False,
 ) -> Iterator[Engines]:
     """`mute`: there is no voice at all."""
     with ThreadPoolExecutor(1) as workers:
@@ -22,5 +28,6 @@ def scripted_engines(
             stt=stt or ScriptedStt(),
             tts=None if mute else tts or ScriptedTts(),
             vad=vad or ScriptedVad(),
+            tool_servers=tool_servers or ScriptedToolServers(),
             workers=workers,
         )

@@ -12,12 +12,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from realtime.wire import beta, server
+from realtime.wire import beta, beta_events, server
 from realtime.wire.beta import BetaCodec
 from realtime.wire.codec import Codec
 
 CREATED = {"ga": "conversation.item.added", "beta": "conversation.item.created"}
 FOREIGN = {"ga": {"conversation.item.created", "conversation.created"}, "beta": {"conversation.item.added", "conversation.item.done"}}
+FOREIGN["beta"] |= {f"mcp_list_tools.{end}" for end in ("in_progress", "completed", "failed")}
+FOREIGN["beta"] |= {f"response.mcp_call.{end}" for end in ("in_progress", "completed", "failed")}
+FOREIGN["beta"] |= {f"response.mcp_call_arguments.{end}" for end in ("delta", "done")}
 """What the other one says."""
 
 PARTS = {"ga": {"input_text", "input_audio", "input_image", "output_text", "output_audio"}}
@@ -33,10 +36,10 @@ def tagged(module: Any) -> dict[str, type[Struct]]:
     return {str(cls.__struct_config__.tag): cls for cls in classes if cls.__struct_config__.tag is not None}
 
 
-def beta_events() -> dict[str, type[Struct]]:
+def events_of_beta() -> dict[str, type[Struct]]:
     """GA's, with those that beta has of its own and those that it only calls otherwise."""
     renamed = {name: msgspec.defstruct(cls.__name__, [], bases=(cls,), tag=name, kw_only=True) for cls, name in beta._RENAMED.items()}
-    return tagged(server) | renamed | tagged(beta)
+    return tagged(server) | renamed | tagged(beta_events)
 
 
 class Reader:
@@ -66,6 +69,7 @@ class Reader:
     def _take(self, told: dict[str, Any]) -> None:
         stem, _, last = told["type"].rpartition(".")
         if "item" in told:
+            assert self._dialect == "ga" or not _is_of_a_server(told["item"])
             parts = {part["type"] for part in told["item"].get("content", [])}
             assert parts <= PARTS[self._dialect]
         if stem.startswith("response") and "response_id" in told:
@@ -90,14 +94,19 @@ class Reader:
     def _end(self, response: dict[str, Any]) -> None:
         self._running.remove(response["id"])
         assert self._items.isdisjoint(item["id"] for item in response["output"]), "what was added is done"
-        self.answered[response["id"]] = [_words(item) for item in response["output"]]
+        self.answered[response["id"]] = [_words(item) for item in response["output"] if not _is_of_a_server(item)]
 
 
-EVENTS = {"ga": tagged(server), "beta": beta_events()}
+EVENTS = {"ga": tagged(server), "beta": events_of_beta()}
 
 
 def _place(stem: str, told: dict[str, Any]) -> tuple[Any, ...]:
     return stem, told.get("item_id"), told.get("content_index")
+
+
+def _is_of_a_server(item: dict[str, Any]) -> bool:
+    """Beta has no such items."""
+    return str(item["type"]).startswith("mcp_")
 
 
 def _words(item: dict[str, Any]) -> str:

@@ -11,49 +11,17 @@ from msgspec import UNSET, Struct, field
 from realtime.errors import CONTEXT_LENGTH_EXCEEDED
 from realtime.ports import LlmRequest
 from realtime.session import inputs
-from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Judge, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, Judge, ListTools, Send, Speak, Transcribe
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
 from realtime.wire import client, server
-from realtime.wire.items import FunctionCall, InputAudio, Item, Message
-from realtime.wire.settings import AnySettings, CustomVoice, Settings, TranscriptionSettings, sample_width
+from realtime.wire.items import FunctionCall, InputAudio, Item, McpApprovalRequest, McpApprovalResponse, McpCall, McpListTools, Message
+from realtime.wire.mcp import McpChoice
+from realtime.wire.settings import AnySettings, FunctionTool, Settings, TranscriptionSettings, sample_width, shown
+from tests.rigs.terms import Terms, agreed
 
 KEPT = ("conversation_id", "output_modalities", "max_output_tokens", "audio", "metadata", "temperature")
 """What `response.done` repeats of `response.created`."""
-
-
-class Terms(Struct, frozen=True):
-    """What a response must go by, worked out again from what the client said."""
-
-    modality: str
-    instructions: str
-    max_output_tokens: Any
-    temperature: Any
-    voice: str
-    speed: float
-    format: Any
-    metadata: Any
-    tools: Any
-    tool_choice: Any
-
-
-def agreed(settings: Settings, params: client.ResponseParams) -> Terms:
-    output: Any = UNSET if params.audio is UNSET else params.audio.output
-    voice = UNSET if output is UNSET else output.voice
-    format = UNSET if output is UNSET else output.format
-    spoken = settings.audio.output
-    return Terms(
-        modality=(settings.output_modalities if params.output_modalities is UNSET else params.output_modalities)[0],
-        instructions=settings.instructions if params.instructions is None else params.instructions,
-        max_output_tokens=settings.max_output_tokens if params.max_output_tokens is UNSET else params.max_output_tokens,
-        temperature=settings.temperature if params.temperature is UNSET else params.temperature,
-        voice=spoken.voice if voice is UNSET else voice.id if isinstance(voice, CustomVoice) else voice,
-        speed=spoken.speed,
-        format=spoken.format if format is UNSET else format,
-        metadata=params.metadata,
-        tools=settings.tools if params.tools is UNSET else params.tools,
-        tool_choice=settings.tool_choice if params.tool_choice is UNSET else params.tool_choice,
-    )
 
 
 class Opened(Struct):
@@ -109,6 +77,13 @@ class Referee:
         """Ids of the conversation's items."""
         self._open_items: set[str] = set()
         """`added`, not yet `done`."""
+        self._beside: set[str] = set()
+        """Those of them that no response writes: listings, and calls that were approved of."""
+        self.asked: set[str] = set()
+        """Approvals that nobody has answered."""
+        self._approved: set[str] = set()
+        self._next: Terms | None = None
+        """Of the response that begins when the conversation's has ended."""
         self.turn: str | None = None
         """The item that the open turn will become."""
         self._stopped: str | None = None
@@ -141,12 +116,24 @@ class Referee:
             self._stream += input.audio
         if isinstance(input, inputs.ClauseSpoken) and (run := self.running.get(input.response_id)) and run.clause == input.clause:
             run.speaking = False
+        if isinstance(input, client.ResponseCreate) and not events:
+            assert self._next is None, "one waits at the most"
+            assert any(run.default for run in self.running.values()), "what waits has something to wait for"
+            assert isinstance(self.settings, Settings)
+            self._next = agreed(self.settings, input.response or client.ResponseParams())
+        if isinstance(input, client.ConversationItemCreate) and any(isinstance(event, server.ConversationItemAdded) for event in events):
+            self._answered(input.item)
         answering = {id for id, run in self.running.items() if run.default}
         for effect in effects:
             self._effect(input, effect)
         if any(isinstance(event, server.InputAudioBufferSpeechStarted) for event in events) and self._interrupting:
             assert answering.isdisjoint(self.running), "who speaks interrupts"
         self._settled(input)
+
+    @property
+    def calling(self) -> bool:
+        """Does a response of the conversation wait for tools?"""
+        return any(opened.called and not opened.done for run in self.running.values() if run.default for opened in run.items)
 
     @property
     def _interrupting(self) -> bool:
@@ -175,6 +162,10 @@ class Referee:
                 assert effect.epoch == self._session._ear.epoch
                 assert effect.audio
                 assert len(effect.audio) % sample_width(effect.format) == 0
+            case ListTools(item_id=id):
+                assert id in self._beside, "what is listed shows as an item"
+            case CallTool():
+                self._called_for(effect)
             case Abandon(id=id):
                 self._abandoned.add(id)
             case Close():
@@ -205,7 +196,11 @@ class Referee:
             self._told(request.items, again=run.asked > 1)
         assert request.instructions == terms.instructions
         assert request.max_output_tokens == (None if terms.max_output_tokens == "inf" else terms.max_output_tokens)
-        assert (request.tools, request.tool_choice) == (terms.tools, terms.tool_choice)
+        functions = tuple(tool for tool in terms.tools if isinstance(tool, FunctionTool))
+        if not isinstance(terms.tool_choice, McpChoice):
+            assert request.tool_choice == terms.tool_choice
+            assert request.tools[: len(functions)] == functions
+        assert {tool.name for tool in request.tools} <= {tool.name for tool in functions} | {"add", "disk_wipe"}
         assert request.temperature == (None if terms.temperature is UNSET else terms.temperature)
 
     def _hears(self, request: LlmRequest) -> None:
@@ -227,6 +222,23 @@ class Referee:
             assert system <= set(ids), "instructions are never left out"
             newest = [item.id for item in said.values() if isinstance(item, Message) and item.role == "user"][-1:]
             assert set(newest) <= set(ids), "nor what is to be answered"
+
+    def _answered(self, item: Item) -> None:
+        if isinstance(item, McpApprovalResponse):
+            self.asked.remove(item.approval_request_id)  # a KeyError is an answer to nothing
+            if item.approve:
+                self._approved.add(item.approval_request_id)
+
+    def _called_for(self, effect: CallTool) -> None:
+        entry = self._session.conversation.find(effect.item_id)
+        if entry is None:  # out of band
+            assert effect.server.require_approval == "never"
+            return
+        call = entry.item
+        assert isinstance(call, McpCall)
+        assert (call.status, call.name) == ("in_progress", effect.name)
+        if effect.server.require_approval != "never":
+            assert call.approval_request_id in self._approved, "nothing is called that nobody approved of"
 
     # Events
 
@@ -255,6 +267,8 @@ class Referee:
         params = input.response if isinstance(input, client.ResponseCreate) else None
         assert isinstance(self.settings, Settings), "who only writes down does not answer"
         terms = agreed(self.settings, params or client.ResponseParams())
+        if self._next is not None and not isinstance(input, client.ResponseCreate):
+            terms, self._next = self._next, None
         assert (response.status, response.output, response.usage) == ("in_progress", [], None)
         assert response.output_modalities == (terms.modality,)
         assert (response.audio.output.voice, response.audio.output.format) == (terms.voice, terms.format)
@@ -275,12 +289,13 @@ class Referee:
         if run.asked and response.status in ("cancelled", "failed"):
             assert response.id in self._abandoned, "nobody goes on with what nobody wants"
         for item in response.output:
-            assert item.status == ("completed" if response.status == "completed" else "incomplete")
+            assert item.status == "completed" or response.status != "completed"
 
     def _item(self, event: server.ConversationItemAdded | server.ConversationItemDone | server.ConversationItemDeleted) -> None:
         if isinstance(event, server.ConversationItemDeleted):
             self.order.remove(event.item_id)
             self._transcribed = {told for told in self._transcribed if told[0] != event.item_id}
+            self.asked.discard(event.item_id)
             return
         id = event.item.id
         assert isinstance(id, str)
@@ -289,10 +304,13 @@ class Referee:
             if self._committed == id:
                 self._committed = None
                 self._new.append(id)
+            self._beside.discard(id)
         else:
             assert self._committed in (None, id)
             assert id not in self.order
-            if event.item.status == "in_progress":
+            if isinstance(event.item, McpListTools) or (isinstance(event.item, McpCall) and event.item.approval_request_id):
+                self._beside.add(id)
+            elif event.item.status == "in_progress":
                 assert any(run.default and run.opened(id) for run in self.running.values()), "out of band nothing is stored"
             self.order.insert(0 if event.previous_item_id is None else self.order.index(event.previous_item_id) + 1, id)
             self._open_items.add(id)
@@ -302,7 +320,7 @@ class Referee:
     def _output(self, run: Running, event: Any) -> None:
         if isinstance(event, server.ResponseOutputItemAdded):
             assert event.output_index == len(run.items)
-            run.items.append(Opened(str(event.item.id), isinstance(event.item, FunctionCall)))
+            run.items.append(Opened(str(event.item.id), isinstance(event.item, FunctionCall | McpCall | McpApprovalRequest)))
             return
         opened = run.items[event.output_index]
         assert not opened.done
@@ -314,7 +332,13 @@ class Referee:
                 if isinstance(event.item, FunctionCall):
                     written = "".join(opened.words) or ("{}" if event.item.status == "completed" else "")
                     assert (event.item.arguments, opened.called) == (written, event.item.status == "completed")
+                if isinstance(event.item, McpCall):
+                    self._had_called(opened, event.item)
+                if isinstance(event.item, McpApprovalRequest) and event.item.status == "completed":
+                    self.asked.add(opened.id)
             case server.ResponseFunctionCallArgumentsDelta() | server.ResponseFunctionCallArgumentsDone():
+                self._called(opened, event)
+            case server.ResponseMcpCallArgumentsDelta() | server.ResponseMcpCallArgumentsDone():
                 self._called(opened, event)
             case server.ResponseContentPartAdded():
                 assert (opened.part, opened.is_call, event.item_id) == ("none", False, opened.id)
@@ -326,9 +350,15 @@ class Referee:
             case _:
                 self._spoken(run, opened, event)
 
-    def _called(self, opened: Opened, event: server.ResponseFunctionCallArgumentsDelta | server.ResponseFunctionCallArgumentsDone) -> None:
+    def _had_called(self, opened: Opened, call: McpCall) -> None:
+        came = (call.output is not None) + (call.error is not None)
+        assert came == opened.called, "what was called says what came of it, and nothing else does"
+        assert call.status == "completed" or call.output is None
+        assert call.arguments == ("".join(opened.words) or ("{}" if opened.called else ""))
+
+    def _called(self, opened: Opened, event: Any) -> None:
         assert (opened.is_call, opened.called, event.item_id) == (True, False, opened.id)
-        if isinstance(event, server.ResponseFunctionCallArgumentsDelta):
+        if isinstance(event, server.ResponseFunctionCallArgumentsDelta | server.ResponseMcpCallArgumentsDelta):
             opened.words.append(event.delta)
         else:
             assert event.arguments == ("".join(opened.words) or "{}")
@@ -389,9 +419,11 @@ class Referee:
         assert not self._rates_due
         assert self._stopped is None
         assert self._committed is None, "what is committed becomes an item"
-        assert self._open_items == {opened.id for run in self.running.values() if run.default for opened in run.items}
+        written = {opened.id for run in self.running.values() if run.default for opened in run.items if not opened.done}
+        assert self._open_items == written | self._beside
+        assert self._beside == session._responses.servers.pending_ids | session._responses.approvals.running_ids
         assert [entry.id for entry in session.conversation] == self.order
-        assert session.settings == self.settings
+        assert shown(session.settings) == self.settings
         assert session.busy == bool(self.running)
         assert session._responses._asides.keys() <= self.running.keys(), "nothing is kept of what has ended"
         assert session._responses._final <= self.running.keys()

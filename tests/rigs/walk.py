@@ -19,7 +19,7 @@ from realtime.errors import CONTEXT_LENGTH_EXCEEDED, ClientError
 from realtime.ports import TokenUsage
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
-from realtime.session.effects import Abandon, Detect, Effect, Generate, Judge, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Detect, Effect, Generate, Judge, ListTools, Send, Speak, Transcribe
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
@@ -27,6 +27,7 @@ from realtime.session.turns import WINDOW_MS
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
+from realtime.wire.items import ListedTool
 from realtime.wire.server import ErrorInfo, ResponseDone
 from realtime.wire.settings import (
     PCM_RATE,
@@ -55,11 +56,18 @@ CODECS: tuple[Codec, ...] = (GaCodec(), BetaCodec(), ClassicCodec(PCM_RATE), Cla
 
 TEXTS = ("Hello", ", world", ". ", " It is 3.14", "!\n", " and so on, and on, and on", "。", " Dr. Who?", "a" * 100)
 HEARD = ("", "Hello.", "What is this?", "What is", "What is the", "Hello, hello,")
+TOOLS = (ListedTool("add", {"type": "object"}), ListedTool("disk.wipe", {"type": "object"}, None, {"readOnlyHint": True}))
+SERVERS: tuple[dict[str, Any], ...] = tuple(
+    {"type": "mcp", "server_label": label, "server_url": "http://tools.example/mcp", "authorization": "hush", "require_approval": approval}
+    for label in ("a", "b")
+    for approval in ("always", "never", "never")
+)
+FUNCTION: dict[str, Any] = {"type": "function", "name": "f"}
 OOPS = ErrorInfo(type="server_error", code="oops", message="Oops.", param="none")
 
 TOO_LONG = ErrorInfo(code=CONTEXT_LENGTH_EXCEEDED, message="Too long.")
 
-Job = Generate | Speak | Transcribe | Judge | Detect
+Job = Generate | Speak | Transcribe | Judge | Detect | ListTools | CallTool
 
 _encode = msgspec.json.Encoder().encode
 
@@ -211,10 +219,10 @@ class Engines:
             case Generate(response_id=id):
                 if job.format is not None and self._dice.random() < 0.3:
                     return inputs.SpeechGenerated(id, self._dice.randbytes(480)), False
-                if dice < 0.6:
+                if dice < 0.5:
                     return inputs.TextGenerated(id, self._dice.choice(TEXTS)), False
                 if dice < 0.7:
-                    return self._call(id), False
+                    return self._call(job), False
                 reason: Any = self._dice.choices(["stop", "length", "content_filter"], [6, 1, 1])[0]
                 if dice < 0.94:
                     return inputs.GenerationFinished(id, reason, self._dice.choice([None, TokenUsage(300, 7)])), True
@@ -230,16 +238,23 @@ class Engines:
                 return inputs.SpeechTranscribed(id, index, text, 0.5, attempt, self._dice.choice([None, 0.1, 0.9]), -0.5), True
             case Judge(item_id=id, attempt=attempt):
                 return inputs.TurnJudged(id, attempt, self._dice.choice([None, 0.1, 0.9])), True
+            case ListTools(item_id=id):
+                return (inputs.ToolsListed(id, TOOLS) if dice < 0.8 else inputs.ToolListingBroke(id, OOPS)), True
+            case CallTool(item_id=id):
+                return (inputs.ToolReturned(id, "It is done.") if dice < 0.7 else inputs.ToolBroke(id, OOPS)), True
             case Detect(epoch=epoch):
                 return (self._scored(job) if dice < 0.98 else inputs.DetectionFailed(epoch, OOPS)), True
 
-    def _call(self, response_id: str) -> Input:
+    def _call(self, job: Generate) -> Input:
         """A tool call begins, or goes on."""
+        response_id = job.response_id
         begun = self._calls[response_id]
         if not begun or self._dice.random() < 0.2:
             self._calls[response_id] += 1
-            return inputs.CallGenerated(response_id, begun, "f", self._dice.choice(["", f"call_of_{response_id}_{begun}"]))
-        return inputs.ArgumentsGenerated(response_id, self._dice.randrange(begun), '{"a":')
+            offered = [tool.name for tool in job.request.tools if tool.name != "f"]
+            name = self._dice.choice(offered) if offered and self._dice.random() < 0.8 else "f"
+            return inputs.CallGenerated(response_id, begun, name, self._dice.choice(["", f"call_of_{response_id}_{begun}"]))
+        return inputs.ArgumentsGenerated(response_id, self._dice.randrange(begun), self._dice.choice(['{"a":', "{}", " "]))
 
     def _scored(self, job: Detect) -> Input | None:
         self._unscored[job.epoch] += len(job.audio) // sample_width(job.format) * 1_000_000 // sample_rate(job.format)
@@ -252,7 +267,7 @@ class Engines:
 
 
 def _serves(job: Job) -> str:
-    return job.item_id if isinstance(job, Transcribe | Judge) else "" if isinstance(job, Detect) else job.response_id
+    return job.item_id if isinstance(job, Transcribe | Judge | ListTools | CallTool) else "" if isinstance(job, Detect) else job.response_id
 
 
 class Client:
@@ -269,10 +284,11 @@ class Client:
             self._commit: 3,
             self._clear: 1,
             self._create: 3,
+            self._approve: 3 if self._referee.asked else 1,
             self._retrieve: 1,
             self._delete: 12 if len(self._referee.order) > MANY_ITEMS else 1,
             self._truncate: 4,
-            self._respond: 6,
+            self._respond: 40 if self._referee.calling else 6,
             self._cancel: 2,
             self._update: 3,
             self._nonsense: 1,
@@ -303,6 +319,14 @@ class Client:
             event["previous_item_id"] = self._dice.choice([None, "", "root", self._item_id()])
         return event
 
+    def _approve(self) -> Any:
+        id = self._dice.choice([*sorted(self._referee.asked), "nobody"])
+        item: dict[str, Any] = {"type": "mcp_approval_response", "approval_request_id": id, "approve": self._dice.random() < 0.8}
+        return {"type": "conversation.item.create", "item": item}
+
+    def _tools(self) -> list[dict[str, Any]]:
+        return self._dice.sample([FUNCTION, *SERVERS], self._dice.randrange(1, 5))
+
     def _item(self) -> dict[str, Any]:
         items: list[dict[str, Any]] = [
             {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]},
@@ -313,6 +337,9 @@ class Client:
             {"type": "function_call_output", "call_id": "call_1", "output": "4"},
             {"type": "message", "role": "system", "content": []},
             {"type": "message", "role": "system", "content": [{"type": "input_text", "text": "Be kind."}]},
+            {"type": "mcp_call", "server_label": "a", "name": "add", "arguments": "{}", "output": "4"},
+            {"type": "mcp_approval_request", "server_label": "a", "name": "add", "arguments": "{}"},
+            {"type": "mcp_list_tools", "server_label": "a", "tools": []},
         ]
         item = self._dice.choice(items)
         self._count += 1
@@ -346,8 +373,8 @@ class Client:
             "max_output_tokens": 7,
             "temperature": 0.5,
             "audio": {"output": self._dice.choice([{"voice": "ash"}, {"voice": {"id": "x"}}, {"format": {"type": "audio/pcma"}}])},
-            "tools": [{"type": "function", "name": "f"}],
-            "tool_choice": self._dice.choice(["required", {"type": "function", "name": "f"}]),
+            "tools": self._tools(),
+            "tool_choice": self._dice.choice(["required", {"type": "function", "name": "f"}, {"type": "mcp", "server_label": "a"}]),
             "input": [self._item(), {"type": "item_reference", "id": self._item_id()}][: self._dice.randrange(3)],
         }
         return {name: value for name, value in every.items() if self._dice.random() < 0.3}
@@ -381,6 +408,7 @@ class Client:
             "prompt": None,
             "include": self._dice.choice([None, ["item.input_audio_transcription.logprobs"]]),
             "truncation": self._dice.choice(["auto", "disabled", {"type": "retention_ratio", "retention_ratio": 0.5}]),
+            "tools": self._tools(),
         }
         named = {name: value for name, value in session.items() if self._dice.random() < 0.5}
         transcribes = isinstance(self._referee.settings, TranscriptionSettings) ^ (self._dice.random() < 0.1)

@@ -4,22 +4,24 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 
-from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedTts
+from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedToolServers, ScriptedTts
 from realtime.errors import EngineError
 from realtime.ports import ArgumentsDelta, AudioDelta, CallBegan, Float32, LlmEvent, LlmRequest, VadStream
 from realtime.runner import perform
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
 from realtime.session import inputs
-from realtime.session.effects import Abandon, Close, Detect, Effect, Generate, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, ListTools, Send, Speak, Transcribe
 from realtime.wire import server
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
-from realtime.wire.items import InputText, Message
+from realtime.wire.items import InputText, ListedTool, Message
+from realtime.wire.mcp import McpTool
 from realtime.wire.settings import AudioFormat, PcmFormat, PcmuFormat
 from tests.rigs.engines import scripted_engines
 from tests.rigs.posted import Posted
@@ -247,3 +249,52 @@ async def test_a_tool_call_comes_back_in_its_parts(bench: Benches) -> None:
         ours.perform(Generate("resp_1", REQUEST))
         await ours.posted.wait_for(inputs.GenerationFinished)
         assert ours.posted.inputs[:2] == [inputs.CallGenerated("resp_1", 0, "f", "call_1"), inputs.ArgumentsGenerated("resp_1", 0, "{}")]
+
+
+SERVER = McpTool(server_label="s", server_url="http://s.example/")
+
+
+async def test_a_servers_tools_come_back_as_a_list(bench: Benches) -> None:
+    async def add(arguments: dict[str, Any]) -> str:
+        return "3"
+
+    async with bench(tool_servers=ScriptedToolServers(add=add)) as ours:
+        ours.perform(ListTools("item_1", SERVER))
+        assert await ours.posted.wait_for(inputs.ToolsListed) == inputs.ToolsListed("item_1", (ListedTool("add", {"type": "object"}),))
+        ours.perform(CallTool("item_2", SERVER, "add", {}))
+        assert await ours.posted.wait_for(inputs.ToolReturned) == inputs.ToolReturned("item_2", "3")
+
+
+async def test_a_server_that_is_not_there_breaks_its_listing(bench: Benches) -> None:
+    async with bench() as ours:
+        ours.perform(ListTools("item_1", SERVER))
+        broke = await ours.posted.wait_for(inputs.ToolListingBroke)
+        assert (broke.item_id, broke.error.type, broke.error.code) == ("item_1", "http_error", "404")
+
+
+async def test_a_tool_that_fails_breaks_its_call(bench: Benches) -> None:
+    async def add(arguments: dict[str, Any]) -> str:
+        raise EngineError("tool_execution_error", "No.", type="tool_execution_error")
+
+    async with bench(tool_servers=ScriptedToolServers(add=add)) as ours:
+        ours.perform(CallTool("item_1", SERVER, "add", {}))
+        broke = await ours.posted.wait_for(inputs.ToolBroke)
+        assert broke.error == server.ErrorInfo(type="tool_execution_error", code="tool_execution_error", message="No.")
+
+
+async def test_abandoning_a_call_stops_its_tool(bench: Benches) -> None:
+    began, gate = asyncio.Event(), asyncio.Event()
+
+    async def slow(arguments: dict[str, Any]) -> str:
+        began.set()
+        await gate.wait()
+        return "late"
+
+    servers = ScriptedToolServers(slow=slow)
+    async with bench(tool_servers=servers) as ours:
+        ours.perform(CallTool("item_1", SERVER, "slow", {}))
+        await began.wait()
+        assert servers.working == 1
+        ours.perform(Abandon("item_1"))
+        await ours.performer.close()
+        assert (servers.working, ours.posted.inputs) == (0, [])

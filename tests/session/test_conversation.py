@@ -5,7 +5,19 @@ import pytest
 from realtime.errors import ClientError
 from realtime.session.conversation import Conversation, Entry, snapshot
 from realtime.session.sound import Sound
-from realtime.wire.items import FunctionCall, InputAudio, InputText, Message, OutputAudio
+from realtime.wire.items import (
+    FunctionCall,
+    InputAudio,
+    InputText,
+    Item,
+    McpApprovalRequest,
+    McpCall,
+    McpListTools,
+    Message,
+    OutputAudio,
+    Status,
+    ToolExecutionError,
+)
 from realtime.wire.settings import PcmuFormat
 
 
@@ -188,3 +200,27 @@ def test_what_is_truncated_counts_as_what_is_left() -> None:
     entry.sounds[0].truncate(50)
     ours.weigh(entry)
     assert ours.held == 400
+
+
+FAILED = ToolExecutionError("Nobody waited.")
+
+
+@pytest.mark.parametrize(
+    ("item", "status", "said"),
+    [
+        (McpListTools("s", [], "b"), "completed", False),
+        (McpCall("s", "f", "{", id="b"), "incomplete", False),
+        (McpCall("s", "f", "{}", error=FAILED, id="b"), "incomplete", True),
+        (McpCall("s", "f", "{}", output="4", id="b"), "completed", True),
+        (McpCall("s", "f", "{}", id="b"), "in_progress", False),
+        (McpApprovalRequest("s", "f", "{}", "b"), "completed", True),
+        (McpApprovalRequest("s", "f", "{}", "b"), "incomplete", False),
+        (FunctionCall("f", "{", "call_1", "b"), "incomplete", False),
+        (Message("assistant", [], "b"), "incomplete", True),
+    ],
+)
+def test_a_call_that_was_cut_was_not_said_and_one_that_was_made_was(item: Item, status: Status, said: bool) -> None:
+    ours = conversation("a")
+    item.status = status
+    ours.insert(Entry(item))
+    assert [each.id for each in ours.items()] == (["a", "b"] if said else ["a"])

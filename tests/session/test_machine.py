@@ -154,6 +154,7 @@ EVERYDAY = {
     *("InputAudioBufferSpeechStarted", "InputAudioBufferSpeechStopped", "InputAudioBufferCommitted", "InputAudioBufferCleared"),
     *("ConversationItemRetrieved", "ConversationItemDeleted", "ConversationItemTruncated", "TranscriptionCompleted", "TranscriptionFailed"),
     *("Judge", "TranscriptionDelta", "InputAudioBufferTimeoutTriggered"),
+    *("McpListToolsCompleted", "McpListToolsFailed", "ResponseMcpCallCompleted", "ResponseMcpCallFailed", "ListTools", "CallTool"),
     *("ResponseOutputTextDone", "ResponseOutputAudioDelta", "ResponseOutputAudioDone"),
     *("completed", "cancelled", "incomplete", "failed"),
     *("heard", "speaks"),

@@ -7,9 +7,11 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from realtime.ports import LlmRequest, Recording, TokenUsage
+from realtime.session.approvals import Approvals
 from realtime.session.conversation import Conversation, Entry
 from realtime.session.effects import Abandon, Effect, Effects, Generate, Send, Speak
 from realtime.session.ids import CountedIds
+from realtime.session.mcp import Toolbox
 from realtime.session.response import MAX_ANSWER, Response, Terms
 from realtime.wire import server
 from realtime.wire.items import InputText, Message, OutputAudio, OutputText
@@ -22,6 +24,8 @@ TEXT = replace(AUDIO, modality="text")
 QUESTION = Message("user", [InputText("Why?")], "ask")
 OOPS = server.ErrorInfo(type="server_error", code="oops", message="Oops.")
 
+NO_TOOLS = Toolbox((), "auto", {})
+
 
 class Stage:
     """One response, and what it does."""
@@ -30,7 +34,10 @@ class Stage:
         self.conversation = Conversation("conv_1")
         self.conversation.insert(Entry(QUESTION))
         self._effects = Effects(CountedIds())
-        self.response = Response(terms, None if aside else self.conversation, self._effects, CountedIds())
+        ids = CountedIds()
+        conversation = None if aside else self.conversation
+        approvals = Approvals(self.conversation, self._effects, ids)
+        self.response = Response(terms, conversation, approvals, self._effects, ids)
 
     def taken(self) -> list[Effect]:
         return self._effects.take()
@@ -49,7 +56,7 @@ class Stage:
 
 def running(terms: Terms = AUDIO, *, aside: bool = False) -> Stage:
     stage = Stage(terms, aside=aside)
-    stage.response.generate((QUESTION,))
+    stage.response.generate((QUESTION,), NO_TOOLS)
     stage.taken()
     return stage
 
@@ -80,7 +87,7 @@ def test_out_of_band_it_belongs_to_no_conversation() -> None:
 def test_it_asks_by_its_terms(terms: Terms, limit: int | None, temperature: float | None) -> None:
     stage = Stage(terms)
     stage.taken()
-    stage.response.generate((QUESTION,))
+    stage.response.generate((QUESTION,), NO_TOOLS)
     request = LlmRequest(instructions="Be brief.", items=(QUESTION,), max_output_tokens=limit, temperature=temperature)
     assert stage.taken() == [Generate("resp_1", request)]
 
@@ -318,7 +325,7 @@ def test_a_model_that_speaks_is_told_how() -> None:
     stage = Stage(NATIVE)
     stage.taken()
     sounds = (Recording("ask", 0, b"sound", PcmuFormat()),)
-    stage.response.generate((QUESTION,), (Recording("gone", 0, b"sound", PcmuFormat()), *sounds))
+    stage.response.generate((QUESTION,), NO_TOOLS, (Recording("gone", 0, b"sound", PcmuFormat()), *sounds))
     request = LlmRequest(instructions="Be brief.", items=(QUESTION,), sounds=sounds, voice="alloy", effort="low")
     assert stage.taken() == [Generate("resp_1", request, PcmuFormat())]
 
@@ -393,7 +400,7 @@ def test_an_answer_that_is_stopped_is_incomplete_and_nobody_goes_on_with_it() ->
 def test_it_knows_whether_it_was_asked_and_whether_anything_came() -> None:
     response = Stage(TEXT).response
     assert (response.request, response.begun) == (None, False)
-    response.generate((QUESTION,))
+    response.generate((QUESTION,), NO_TOOLS)
     assert response.request is not None
     assert not response.begun
     response.begin_call(0, "f", "")
@@ -402,7 +409,7 @@ def test_it_knows_whether_it_was_asked_and_whether_anything_came() -> None:
 
 def test_it_may_be_asked_anew_while_nothing_has_come() -> None:
     stage = running(TEXT)
-    stage.response.generate(())
+    stage.response.generate((), NO_TOOLS)
     (effect,) = stage.taken()
     assert isinstance(effect, Generate)
     assert effect.request.items == ()

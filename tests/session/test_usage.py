@@ -4,7 +4,19 @@ import pytest
 
 from realtime.ports import LlmRequest, Recording, TokenUsage
 from realtime.session.usage import usage
-from realtime.wire.items import FunctionCall, FunctionCallOutput, InputAudio, InputImage, InputText, Item, Message, OutputAudio, OutputText
+from realtime.wire.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    McpApprovalRequest,
+    McpCall,
+    Message,
+    OutputAudio,
+    OutputText,
+)
 from realtime.wire.settings import PcmuFormat
 
 
@@ -40,6 +52,9 @@ def test_an_estimate_counts_four_characters_a_token(text: str, tokens: int) -> N
         (Message("assistant", [OutputText("1234"), OutputAudio("12345")]), 3),
         (FunctionCall("f", "12345678"), 2),
         (FunctionCallOutput("call_1", "1234"), 1),
+        (McpCall("s", "f", "1234", output="12345"), 3),
+        (McpCall("s", "f", "1234"), 1),
+        (McpApprovalRequest("s", "f", "1234"), 1),
     ],
 )
 def test_an_estimate_counts_the_words_of_every_item(item: Item, tokens: int) -> None:

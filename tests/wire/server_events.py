@@ -9,7 +9,22 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from realtime.wire import server
-from realtime.wire.items import FunctionCall, InputAudio, Message, OutputAudio
+from realtime.wire.items import (
+    FunctionCall,
+    HttpError,
+    InputAudio,
+    Item,
+    ListedTool,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
+    Message,
+    OutputAudio,
+    ProtocolError,
+    ToolExecutionError,
+)
+from realtime.wire.mcp import McpApproval, McpChoice, McpFilter, McpTool
 from realtime.wire.settings import (
     AudioInput,
     AudioOutput,
@@ -61,6 +76,29 @@ TUNED = replace(
 SPOKEN = Message("assistant", [OutputAudio("Hi.")], "item_Y")
 HEARD = Message("user", [InputAudio()], "item_X")
 CALL = FunctionCall("f", '{"x":1}', "call_A", "item_F")
+
+SERVER = McpTool(
+    server_label="rig",
+    server_url="https://rig.example/mcp",
+    server_description="A rig.",
+    allowed_tools=McpFilter(("add",), True),
+    require_approval=McpApproval(always=McpFilter(("add",)), never=McpFilter(read_only=True)),
+    allowed_callers=("direct",),
+    defer_loading=False,
+)
+SERVED = replace(SETTINGS, tools=(SERVER, FunctionTool("f")), tool_choice=McpChoice("rig", "add"))
+
+LISTED = McpListTools("rig", [ListedTool("add", {"type": "object"}, "Adds.", {"readOnlyHint": True})], "item_L")
+UNLISTED = McpListTools("rig", [], "item_L", "incomplete", error="Nobody is there.")
+CALLED = McpCall("rig", "add", "{}", "item_R", "3", None, "item_C", extra_content={"google": {}})
+FAILED = [
+    McpCall("rig", "add", "{}", error=error, id="item_C")
+    for error in (ProtocolError(-32602, "No."), ToolExecutionError("No."), HttpError(503, "No."))
+]
+ASKED = McpApprovalRequest("rig", "add", "{}", "item_R")
+APPROVED = McpApprovalResponse("item_R", True, "Why not.", "item_A")
+
+ITEMS: list[Item] = [LISTED, UNLISTED, CALLED, *FAILED, ASKED, APPROVED]
 
 _RESPONSE: dict[str, Any] = {
     "id": "resp_A",
@@ -124,6 +162,14 @@ SAMPLES: list[server.ServerEvent] = [
     server.ResponseOutputAudioTranscriptDone(transcript="Hi.", **_PART),
     server.ResponseFunctionCallArgumentsDelta(call_id="call_A", delta='{"x"', **_PLACE),
     server.ResponseFunctionCallArgumentsDone(call_id="call_A", name="f", arguments='{"x":1}', **_PLACE),
+    server.McpListToolsInProgress(item_id="item_L"),
+    server.McpListToolsCompleted(item_id="item_L"),
+    server.McpListToolsFailed(item_id="item_L"),
+    server.ResponseMcpCallArgumentsDelta(delta='{"x"', **_PLACE),
+    server.ResponseMcpCallArgumentsDone(arguments='{"x":1}', **_PLACE),
+    server.ResponseMcpCallInProgress(item_id="item_C", output_index=1),
+    server.ResponseMcpCallCompleted(item_id="item_C", output_index=1),
+    server.ResponseMcpCallFailed(item_id="item_C", output_index=1),
     server.OutputAudioBufferStarted(response_id="resp_A"),
     server.OutputAudioBufferStopped(response_id="resp_A"),
     server.OutputAudioBufferCleared(response_id="resp_A"),
@@ -135,5 +181,16 @@ TRANSCRIPTION_SAMPLES: list[server.ServerEvent] = [
 ]
 """Those that are something else in a transcription-only session."""
 
-for number, event in enumerate([*SAMPLES, *TRANSCRIPTION_SAMPLES]):
+MCP_SAMPLES: list[server.ServerEvent] = [
+    *(server.SessionUpdated(session=replace(SERVED, tool_choice=choice)) for choice in (McpChoice("rig"), McpChoice("rig", "add"))),
+    *(server.ConversationItemAdded(previous_item_id="item_X", item=item) for item in ITEMS),
+    server.ConversationItemDone(previous_item_id="item_X", item=LISTED),
+    server.ConversationItemRetrieved(item=CALLED),
+    server.ResponseOutputItemAdded(response_id="resp_A", output_index=1, item=ASKED),
+    server.ResponseOutputItemDone(response_id="resp_A", output_index=1, item=CALLED),
+    server.ResponseDone(response=replace(ENDED, output=[SPOKEN, CALLED, *FAILED, ASKED])),
+]
+"""Events of other things that tell of a server and its tools: GA alone has them."""
+
+for number, event in enumerate([*SAMPLES, *TRANSCRIPTION_SAMPLES, *MCP_SAMPLES]):
     event.event_id = f"event_{number}"

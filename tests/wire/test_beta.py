@@ -32,7 +32,7 @@ from realtime.wire.settings import (
     TranscriptionSettingsPatch,
     merge,
 )
-from tests.wire.server_events import BEGUN, ENDED, SAMPLES, SETTINGS, TUNED, tag
+from tests.wire.server_events import BEGUN, CALLED, ENDED, MCP_SAMPLES, SAMPLES, SERVED, SETTINGS, SPOKEN, TUNED, tag
 
 CODEC = BetaCodec()
 
@@ -215,7 +215,7 @@ def test_a_transcription_session_has_events_and_an_object_of_its_own(event: Any)
 def test_every_event_goes_out_under_its_beta_name_or_not_at_all(event: server.ServerEvent) -> None:
     frames = [json.loads(frame) for frame in CODEC.encode(event)]
     name = NAMES.get(tag(type(event)), tag(type(event)))
-    expected = [] if name == "conversation.item.done" else [["type", name], ["event_id", event.event_id]]
+    expected = [] if name == "conversation.item.done" or "mcp" in name else [["type", name], ["event_id", event.event_id]]
     assert [list(pair) for frame in frames for pair in list(frame.items())[:2]] == expected
 
 
@@ -376,3 +376,19 @@ def test_who_asked_makes_no_difference() -> None:
 
 def test_beta_listens_for_turns_from_the_start() -> None:
     assert CODEC.audio.input.turn_detection == ServerVad()
+
+
+@pytest.mark.parametrize("event", [*SAMPLES, *MCP_SAMPLES], ids=lambda event: tag(type(event)))
+def test_nothing_of_a_tool_server_is_told(event: server.ServerEvent) -> None:
+    assert all(b"mcp" not in frame for frame in CODEC.encode(event))
+
+
+def test_a_response_is_told_without_the_calls_of_servers() -> None:
+    (frame,) = CODEC.encode(server.ResponseDone(event_id="event_1", response=replace(ENDED, output=[CALLED, SPOKEN])))
+    assert [item["id"] for item in json.loads(frame)["response"]["output"]] == [SPOKEN.id]
+
+
+def test_a_session_is_told_without_its_tool_servers() -> None:
+    (frame,) = CODEC.encode(server.SessionUpdated(event_id="event_1", session=SERVED))
+    session = json.loads(frame)["session"]
+    assert (session["tools"], session["tool_choice"]) == ([{"type": "function", "name": "f"}], "auto")

@@ -9,6 +9,7 @@ from msgspec import UNSET
 from realtime.errors import ClientError
 from realtime.wire.items import (
     MAX_ID,
+    MAX_NESTING,
     MAX_TEXT,
     Audio,
     FunctionCall,
@@ -18,6 +19,9 @@ from realtime.wire.items import (
     InputText,
     Item,
     ItemReference,
+    ListedTool,
+    McpApprovalRequest,
+    McpCall,
     Message,
     OutputAudio,
     OutputText,
@@ -25,6 +29,7 @@ from realtime.wire.items import (
     Role,
     Text,
     canonical,
+    function_name,
 )
 
 IMAGE = InputImage("data:image/png;base64,AAAA")
@@ -175,3 +180,23 @@ def test_an_item_may_say_that_it_is_one(cls: Any, fields: dict[str, Any]) -> Non
     assert read(cls, object="realtime.item", **fields) == read(cls, **fields)
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):
         read(cls, object="realtime.response", **fields)
+
+
+@pytest.mark.parametrize(
+    ("tool", "name"), [("add", "add"), ("disk.wipe", "disk_wipe"), ("a/b c-1", "a_b_c-1"), ("ä", "_"), ("x" * 100, "x" * 64)]
+)
+def test_a_models_name_of_a_tool_is_one_that_endpoints_take(tool: str, name: str) -> None:
+    assert function_name(tool) == name
+
+
+@pytest.mark.parametrize("cls", [McpCall, McpApprovalRequest])
+def test_what_comes_with_a_call_may_be_nested_only_so_deep(cls: type[McpCall | McpApprovalRequest]) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(MAX_NESTING):
+        deep = {"x": deep}
+    with pytest.raises(ValueError, match="nested"):
+        cls("s", "f", "{}", extra_content=deep)
+    with pytest.raises(ValueError, match="nested"):
+        ListedTool("f", {}, annotations=deep)
+    with pytest.raises(ValueError, match="nested"):
+        ListedTool("f", deep)

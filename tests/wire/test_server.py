@@ -5,10 +5,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from realtime.wire import server
 from realtime.wire.codec import encode_json
-from tests.wire.server_events import BEGUN, CALL, ENDED, SAMPLES, SETTINGS, event_classes, tag
+from realtime.wire.mcp import McpTool
+from realtime.wire.settings import FunctionTool
+from tests.wire.server_events import BEGUN, CALL, CALLED, ENDED, LISTED, MCP_SAMPLES, SAMPLES, SETTINGS, event_classes, tag
 
 PROTOCOL_TYPES = [
     "error",
@@ -47,8 +51,16 @@ PROTOCOL_TYPES = [
     "output_audio_buffer.started",
     "output_audio_buffer.stopped",
     "output_audio_buffer.cleared",
+    "mcp_list_tools.in_progress",
+    "mcp_list_tools.completed",
+    "mcp_list_tools.failed",
+    "response.mcp_call_arguments.delta",
+    "response.mcp_call_arguments.done",
+    "response.mcp_call.in_progress",
+    "response.mcp_call.completed",
+    "response.mcp_call.failed",
 ]
-"""PROTOCOL 3, without MCP, without what beta alone has, and without DTMF, which has no event id."""
+"""PROTOCOL 3, without what beta alone has, and without DTMF, which has no event id."""
 
 
 def written(event: object) -> dict[str, Any]:
@@ -64,7 +76,7 @@ def test_there_is_a_sample_of_every_class() -> None:
     assert {type(event) for event in SAMPLES} == event_classes()
 
 
-@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: tag(type(event)))
+@pytest.mark.parametrize("event", [*SAMPLES, *MCP_SAMPLES], ids=lambda event: tag(type(event)))
 def test_every_event_reads_back_as_it_was_written(event: server.ServerEvent) -> None:
     assert msgspec.json.decode(encode_json(event), type=type(event)) == event
 
@@ -249,3 +261,24 @@ def test_audio_leaves_in_base64() -> None:
 @pytest.mark.parametrize("part", [server.TextPart("x"), server.AudioPart("x")])
 def test_parts_of_a_running_answer_are_text_and_audio(part: server.ContentPart) -> None:
     assert written(part) == ({"type": "text", "text": "x"} if isinstance(part, server.TextPart) else {"type": "audio", "transcript": "x"})
+
+
+@pytest.mark.parametrize("kind", [server.SessionCreated, server.SessionUpdated])
+def test_no_session_is_told_with_its_secrets(kind: type[server.SessionCreated | server.SessionUpdated]) -> None:
+    tool = McpTool(server_label="s", server_url="https://s.example/", authorization="hush", headers={"X-Key": "hush"})
+    settings = replace(SETTINGS, tools=(FunctionTool("f"), tool))
+    event = kind(session=settings)
+    assert "hush" not in json.dumps(written(event))
+    assert written(event)["session"]["tools"][1] == {"type": "mcp", "server_label": "s", "server_url": "https://s.example/"}
+    assert settings.tools == (FunctionTool("f"), tool)
+
+
+def test_a_call_shows_its_nulls_before_there_is_anything_to_show() -> None:
+    item = written(replace(CALLED, approval_request_id=None, output=None, extra_content=UNSET))
+    keys = ["type", "server_label", "name", "arguments", "approval_request_id", "output", "error", "id", "status", "object"]
+    assert list(item) == keys
+    assert [item[key] for key in ("approval_request_id", "output", "error")] == [None] * 3
+
+
+def test_a_list_of_tools_shows_no_error_where_there_is_none() -> None:
+    assert "error" not in written(LISTED)
