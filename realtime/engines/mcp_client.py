@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 MAX_TOOLS = 512
 """Tools of one server: four times what OpenAI's models take in one request, for clients that filter."""
 
+MAX_LIST = 4 * 1024 * 1024
+"""Bytes of JSON of a whole list: it is shown to the client in one frame."""
+
 MAX_PAGES = 64
 """Pages of one list: a server that turns them for ever is left."""
 
@@ -81,6 +84,8 @@ class McpClient:
                 found += [_listed(tool.model_dump(mode="json", by_alias=True, exclude_none=True)) for tool in page.tools]
                 if len(found) > MAX_TOOLS:
                     raise EngineError("server_error", f"The server offers more than {MAX_TOOLS} tools.")
+                if len(msgspec.json.encode(found)) > MAX_LIST:
+                    raise EngineError("server_error", f"The server's list of tools has more than {MAX_LIST} bytes.")
                 cursor = page.next_cursor
                 if not cursor:
                     return tuple(found)

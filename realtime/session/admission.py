@@ -18,13 +18,16 @@ from realtime.wire.items import (
     InputImage,
     InputText,
     Item,
+    McpApprovalRequest,
+    McpCall,
+    McpListTools,
     Message,
     OutputAudio,
     OutputText,
     Part,
     canonical,
 )
-from realtime.wire.settings import AudioFormat, sample_width
+from realtime.wire.settings import MAX_TOOLS_SIZE, AudioFormat, sample_width
 
 
 def admit(item: Item, param: str, *, format: AudioFormat, abilities: Abilities, ids: Ids) -> Entry:
@@ -75,9 +78,15 @@ def check_length(item: Item, param: str) -> None:
     if isinstance(item, Message) and sum(map(_length, item.content)) > MAX_ITEM_TEXT:
         message = f"Invalid '{param}.content'. Expected at most {MAX_ITEM_TEXT} characters in all parts."
         raise ClientError("string_above_max_length", message, param=f"{param}.content")
-    if isinstance(item, FunctionCall) and item.extra_content is not UNSET and len(encode_json(item.extra_content)) > MAX_EXTRA:
-        message = f"Invalid '{param}.extra_content'. Expected at most {MAX_EXTRA} bytes of JSON."
-        raise ClientError("object_above_max_length", message, param=f"{param}.extra_content")
+    if isinstance(item, FunctionCall | McpCall | McpApprovalRequest) and item.extra_content is not UNSET:
+        _check_size(item.extra_content, MAX_EXTRA, f"{param}.extra_content")
+    if isinstance(item, McpListTools):
+        _check_size(item.tools, MAX_TOOLS_SIZE, f"{param}.tools")
+
+
+def _check_size(value: object, most: int, param: str) -> None:
+    if len(encode_json(value)) > most:
+        raise ClientError("object_above_max_length", f"Invalid '{param}'. Expected at most {most} bytes of JSON.", param=param)
 
 
 def _length(part: Part) -> int:

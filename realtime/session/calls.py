@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from realtime.session.approvals import Approvals, Asked, call_error, readable
 from realtime.session.effects import Abandon, CallTool, Effects
@@ -20,7 +21,17 @@ from realtime.session.inputs import ToolBroke, ToolReturned
 from realtime.session.mcp import Offer
 from realtime.session.output import Output
 from realtime.wire import server
-from realtime.wire.items import FunctionCall, Item, McpApprovalRequest, McpCall, McpError, ProtocolError, Status, ToolExecutionError
+from realtime.wire.items import (
+    MAX_TEXT,
+    FunctionCall,
+    Item,
+    McpApprovalRequest,
+    McpCall,
+    McpError,
+    ProtocolError,
+    Status,
+    ToolExecutionError,
+)
 
 INVALID_PARAMS = -32602
 """JSON-RPC's code for arguments that can't be (JSON-RPC 2.0, 5.1): the server would say the same, so it is not asked."""
@@ -66,6 +77,8 @@ class Calls:
         self._effects = effects
         self._ids = ids
         self._calls: dict[int, Call] = {}
+        self._room = MAX_TEXT
+        """Characters that results may still have: all of them go into one frame."""
 
     @property
     def running(self) -> bool:
@@ -117,10 +130,16 @@ class Calls:
         if call is None:  # the response is asked before
             raise AssertionError(f"{outcome.item_id} does not run")
         if isinstance(outcome, ToolReturned):
-            call.state, call.output = "settled", outcome.output
+            call.state, call.output = "settled", self._kept(outcome.output)
             self._effects.send(server.ResponseMcpCallCompleted(item_id=call.id, output_index=self._index(call)))
         else:
             self._fail(call, call_error(outcome.error))
+
+    def _kept(self, output: str) -> str:
+        """As much of a result as `response.done` has room for beside the others."""
+        kept = output[: self._room]
+        self._room -= len(kept)
+        return kept if len(kept) == len(output) else f"{kept}\n[{len(output) - len(kept)} more characters are left out]"
 
     def close(self, output_index: int) -> None:
         """Nothing is to be waited for but tools that run: close a call unless its tool does (PROTOCOL 5.6, 5.13)."""
@@ -192,7 +211,7 @@ class Calls:
         self._effects.add(CallTool(call.id, offer.server, offer.tool.name, arguments))
 
     def _fail(self, call: Call, error: McpError) -> None:
-        call.state, call.error = "settled", error
+        call.state, call.error = "settled", replace(error, message=self._kept(error.message))
         self._effects.send(server.ResponseMcpCallFailed(item_id=call.id, output_index=self._index(call)))
 
     def _item(self, call: Call, status: Status) -> Item:

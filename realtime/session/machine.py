@@ -43,6 +43,7 @@ from realtime.session.inputs import (
     TurnJudged,
 )
 from realtime.session.playback import Playback
+from realtime.session.response import Response
 from realtime.session.responses import Responses
 from realtime.session.sound import Sound
 from realtime.session.speaking import Draft, Speaking
@@ -80,8 +81,8 @@ class Session:
         self._speaking = Speaking(self._ear, self._effects, abilities)
         self._transcripts = Transcripts(self.conversation, self._effects)
         self._responses = Responses(self.conversation, self._transcripts, self._effects, ids, abilities)
-        self._owed = False
-        """A turn ended while a response was running and not to be interrupted: it is answered next."""
+        self._owed: Response | None = None
+        """A turn ended while this response was running and not to be interrupted: it is answered next."""
         self._playback = Playback()
         self._answered: Answered | None = None
         self._now = 0.0
@@ -119,8 +120,8 @@ class Session:
                 self._stop()
             case _:
                 self._obey(input)
-        if self._owed and not self._closed:
-            self._pay()
+        if self._owed is not None and not self._closed:
+            self._pay(self._owed)
         if self._responses.active is not answering:
             self._answered = Answered(now, self._ear.buffer.end_ms) if self._responses.active is None else None
         if self.conversation.held > self._abilities.audio_bytes:
@@ -278,7 +279,7 @@ class Session:
         self._effects.send(server.InputAudioBufferSpeechStarted(audio_start_ms=at_ms, item_id=item_id))
         detection = self.settings.audio.input.turn_detection
         if detection is not None and detection.interrupt_response:
-            self._owed = False
+            self._owed = None
             self._playback.stop(self._now)
             self._responses.interrupt()
 
@@ -295,7 +296,7 @@ class Session:
         if self._responses.active is None:
             self._answer()
         else:
-            self._owed = True
+            self._owed = self._responses.active
 
     def _commit(self, audio: bytes, item_id: str | None, answers: str | None = None, transcript: str | None = None) -> Entry:
         """Make an item of audio, under the id that was announced for it, if one was."""
@@ -417,10 +418,12 @@ class Session:
         if isinstance(self.settings, Settings):
             self._responses.create(client.ResponseParams(), self.settings, None, silence=silence)
 
-    def _pay(self) -> None:
-        """Answer the turn that waited for a response to end."""
+    def _pay(self, running: Response) -> None:
+        """Answer the turn that waited for a response to end, unless one that the client wanted has begun: it answers the turn, too."""
+        if self._responses.active is running:
+            return
+        self._owed = None
         if self._responses.active is None:
-            self._owed = False
             self._answer()
 
     # Outcomes

@@ -166,7 +166,7 @@ class ListedTool(Struct, frozen=True, forbid_unknown_fields=True):
 class McpListTools(Struct, tag="mcp_list_tools", forbid_unknown_fields=True):
     """What a server offers."""
 
-    server_label: str
+    server_label: Name
     tools: list[ListedTool]
     id: Id | UnsetType = UNSET
     status: Status = "completed"
@@ -179,13 +179,13 @@ class ProtocolError(Struct, frozen=True, tag="protocol_error", forbid_unknown_fi
     """The server answered with an error of JSON-RPC instead of a result."""
 
     code: int
-    message: str
+    message: LimitedText
 
 
 class ToolExecutionError(Struct, frozen=True, tag="tool_execution_error", forbid_unknown_fields=True):
     """The tool failed, could not be reached, or was not waited for."""
 
-    message: str
+    message: LimitedText
 
 
 class HttpError(Struct, frozen=True, tag="http_error", forbid_unknown_fields=True):
@@ -193,7 +193,7 @@ class HttpError(Struct, frozen=True, tag="http_error", forbid_unknown_fields=Tru
 
     code: int
     """HTTP status."""
-    message: str
+    message: LimitedText
 
 
 McpError = ProtocolError | ToolExecutionError | HttpError
@@ -202,12 +202,12 @@ McpError = ProtocolError | ToolExecutionError | HttpError
 class McpCall(Struct, tag="mcp_call", forbid_unknown_fields=True):
     """The model had this server call a tool of another one. Cut in its arguments it is `incomplete` without an error."""
 
-    server_label: str
-    name: str
-    arguments: str
+    server_label: Name
+    name: Name
+    arguments: LimitedText
     """JSON text, as the model wrote it: perhaps malformed."""
-    approval_request_id: str | None = None
-    output: str | None = None
+    approval_request_id: Name | None = None
+    output: LimitedText | None = None
     """None until it has returned; the key is always served (agents-realtime needs it)."""
     error: McpError | None = None
     id: Id | UnsetType = UNSET
@@ -223,9 +223,9 @@ class McpCall(Struct, tag="mcp_call", forbid_unknown_fields=True):
 class McpApprovalRequest(Struct, tag="mcp_approval_request", forbid_unknown_fields=True):
     """May this tool be called?"""
 
-    server_label: str
-    name: str
-    arguments: str
+    server_label: Name
+    name: Name
+    arguments: LimitedText
     id: Id | UnsetType = UNSET
     status: Status = "completed"
     object: Literal["realtime.item"] = "realtime.item"

@@ -14,7 +14,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from realtime.engines import mcp_client
-from realtime.engines.mcp_client import MAX_OUTPUT, MAX_PAGES, MAX_TOOLS, McpClient, Timeouts
+from realtime.engines.mcp_client import MAX_LIST, MAX_OUTPUT, MAX_PAGES, MAX_TOOLS, McpClient, Timeouts
 from realtime.engines.mcp_transport import MAX_BODY
 from realtime.errors import EngineError
 from realtime.wire.mcp import McpTool
@@ -183,6 +183,12 @@ async def test_more_tools_than_anybody_offers_are_refused() -> None:
 async def test_a_list_that_goes_on_for_ever_is_left() -> None:
     async with other_server(answering(tools_list={"tools": [], "nextCursor": "more"})) as server:
         assert f"more than {MAX_PAGES} pages" in (await failure(PATIENT.tools(server))).message
+
+
+async def test_a_list_that_no_frame_could_carry_is_refused() -> None:
+    page = {"tools": [{"name": "long", "description": "x" * (MAX_LIST // 3), "inputSchema": {"type": "object"}}], "nextCursor": "more"}
+    async with other_server(answering(tools_list=page)) as server:
+        assert f"more than {MAX_LIST} bytes" in (await failure(PATIENT.tools(server))).message
 
 
 async def test_a_schema_nested_beyond_reason_is_refused() -> None:

@@ -74,7 +74,18 @@ def items() -> list[dict[str, Any]]:
             "extra_content": {"signature": WORST * ((MAX_EXTRA - 20) // 6)},
         },
         {"type": "function_call_output", "call_id": NAME, "output": TEXT},
+        {
+            **{"type": "mcp_call", "server_label": NAME, "name": NAME, "arguments": TEXT, "output": TEXT},
+            **{"approval_request_id": NAME, "extra_content": {"signature": WORST * ((MAX_EXTRA - 20) // 6)}},
+        },
+        {"type": "mcp_list_tools", "server_label": NAME, "tools": listed()},
     ]
+
+
+def listed() -> list[dict[str, Any]]:
+    tool = {"name": "f", "input_schema": {}, "description": ""}
+    size = len(msgspec.json.encode([{**tool, "annotations": None}]))
+    return [{**tool, "description": WORST * ((MAX_TOOLS_SIZE - size) // len("\\u0001"))}]
 
 
 def client() -> Iterator[str]:

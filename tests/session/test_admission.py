@@ -18,13 +18,17 @@ from realtime.wire.items import (
     InputImage,
     InputText,
     Item,
+    ListedTool,
+    McpApprovalRequest,
+    McpCall,
+    McpListTools,
     Message,
     OutputAudio,
     OutputText,
     Part,
     Text,
 )
-from realtime.wire.settings import AudioFormat, PcmFormat, PcmuFormat
+from realtime.wire.settings import MAX_TOOLS_SIZE, AudioFormat, PcmFormat, PcmuFormat
 
 PICTURE = InputImage("data:image/png;base64,AAAA")
 
@@ -127,6 +131,20 @@ def test_what_goes_with_a_call_has_a_limit() -> None:
     with pytest.raises(ClientError, match=str(MAX_EXTRA)) as refused:
         enter(FunctionCall("f", "{}", extra_content={"s": fits + "x"}))
     assert (refused.value.code, refused.value.param) == ("object_above_max_length", "item.extra_content")
+
+
+@pytest.mark.parametrize("kind", [McpCall, McpApprovalRequest])
+def test_so_has_what_goes_with_a_servers_tool(kind: type[McpCall] | type[McpApprovalRequest]) -> None:
+    with pytest.raises(ClientError) as refused:
+        enter(kind("s", "f", "{}", extra_content={"s": "x" * MAX_EXTRA}))
+    assert (refused.value.code, refused.value.param) == ("object_above_max_length", "item.extra_content")
+
+
+def test_a_list_of_tools_has_a_limit() -> None:
+    enter(McpListTools("s", [ListedTool("f", {})]))
+    with pytest.raises(ClientError, match=str(MAX_TOOLS_SIZE)) as refused:
+        enter(McpListTools("s", [ListedTool("f", {}, "x" * MAX_TOOLS_SIZE)]))
+    assert (refused.value.code, refused.value.param) == ("object_above_max_length", "item.tools")
 
 
 def test_a_picture_is_let_in() -> None:

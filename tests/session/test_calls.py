@@ -14,6 +14,7 @@ from realtime.session.inputs import ToolBroke, ToolReturned
 from realtime.session.mcp import Offer
 from realtime.session.output import Output
 from realtime.wire.items import (
+    MAX_TEXT,
     FunctionCall,
     Item,
     ListedTool,
@@ -154,3 +155,20 @@ def test_cut_while_tools_run_they_are_given_up(stage: Stage) -> None:
     assert Abandon("item_2") in stage.taken()
     with pytest.raises(ClientError):
         stage.approvals.check(McpApprovalResponse("item_3", True), "item")
+
+
+def test_results_have_room_for_so_much_together_and_what_is_left_out_is_said() -> None:
+    stage = Stage()
+    for index in range(3):
+        stage.write(index, "add", "{}")
+    stage.calls.start()
+    stage.calls.settle(ToolReturned("item_1", "a" * (MAX_TEXT - 10)))
+    stage.calls.settle(ToolReturned("item_2", "b" * 15))
+    stage.calls.settle(ToolBroke("item_3", ErrorInfo(type="server_error", code="oops", message="c" * 7)))
+    first, second, third = stage.close()
+    assert isinstance(first, McpCall)
+    assert first.output == "a" * (MAX_TEXT - 10)
+    assert isinstance(second, McpCall)
+    assert second.output == "b" * 10 + "\n[5 more characters are left out]"
+    assert isinstance(third, McpCall)
+    assert third.error == ToolExecutionError("\n[7 more characters are left out]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,12 +10,23 @@ from pathlib import Path
 import pytest
 
 from realtime.session.abilities import Abilities
-from realtime.session.effects import Close, Effect, Generate, Send, Transcribe
+from realtime.session.effects import CallTool, Close, Effect, Generate, ListTools, Send, Transcribe
 from realtime.session.ids import CountedIds
-from realtime.session.inputs import Input, Opened, SpeechTranscribed, TimePassed
+from realtime.session.inputs import (
+    CallGenerated,
+    GenerationFinished,
+    Input,
+    Opened,
+    SpeechTranscribed,
+    TimePassed,
+    ToolBroke,
+    ToolReturned,
+    ToolsListed,
+)
 from realtime.session.machine import GOING_AWAY, Session
 from realtime.wire.client import ResponseCancel, ResponseCreate, ResponseParams
-from realtime.wire.server import MAX_FRAME, Conversation, ConversationCreated, Error, SessionCreated
+from realtime.wire.items import ListedTool
+from realtime.wire.server import MAX_FRAME, Conversation, ConversationCreated, Error, ErrorInfo, SessionCreated
 from realtime.wire.settings import Settings
 from tests.rigs import largest
 from tests.rigs.transcript import Transcript
@@ -135,6 +147,24 @@ def test_nothing_that_an_endpoint_may_write_makes_too_long_a_frame(
     longest = Longest()
     longest.answer(largest.response(modality), outcomes)
     check_longest(longest, least)
+
+
+def test_nothing_that_tools_may_return_makes_too_long_a_frame() -> None:
+    longest = Longest()
+    tool = {"type": "mcp", "server_label": "s", "server_url": "https://s.example/", "require_approval": "never"}
+    event = {"type": "session.update", "session": {"type": "realtime", "output_modalities": ["text"], "tools": [tool]}}
+    (listing,) = [effect for effect in longest.take(largest.read(json.dumps(event))) if isinstance(effect, ListTools)]
+    longest.take(ToolsListed(listing.item_id, (ListedTool("f", {}),)))
+    (asked,) = [effect for effect in longest.take(ResponseCreate()) if isinstance(effect, Generate)]
+    for number in range(20):
+        longest.take(CallGenerated(asked.response_id, number, "f", ""))
+    calls = [effect for effect in longest.take(GenerationFinished(asked.response_id, "stop", None)) if isinstance(effect, CallTool)]
+    for call in calls[:10]:
+        longest.take(ToolReturned(call.item_id, largest.TEXT))
+    for call in calls[10:]:
+        longest.take(ToolBroke(call.item_id, ErrorInfo(type="server_error", code="oops", message=largest.TEXT)))
+    assert len(calls) == 20
+    assert 1_500_000 < longest.lengths[CODECS[0]] < MAX_FRAME
 
 
 WALKS = 4
