@@ -80,6 +80,10 @@ class Calls:
         self._room = MAX_TEXT
         """Characters that results may still have: all of them go into one frame."""
 
+    def __bool__(self) -> bool:
+        """Has the model called anything, be it something that nobody was told of yet?"""
+        return bool(self._calls)
+
     @property
     def running(self) -> bool:
         """Does any tool work?"""

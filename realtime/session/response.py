@@ -131,7 +131,7 @@ class Response:
     def begun(self) -> bool:
         """Has anything of the answer come?"""
         run = self._state
-        return isinstance(run, Generating) and bool(self._output or run.calls.written)
+        return isinstance(run, Generating) and bool(self._output or run.calls)
 
     def writes(self, item_id: str) -> bool:
         """Is that item being written?"""

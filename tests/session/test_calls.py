@@ -172,3 +172,11 @@ def test_results_have_room_for_so_much_together_and_what_is_left_out_is_said() -
     assert second.output == "b" * 10 + "\n[5 more characters are left out]"
     assert isinstance(third, McpCall)
     assert third.error == ToolExecutionError("\n[7 more characters are left out]")
+
+
+def test_a_call_that_nobody_was_told_of_is_a_call() -> None:
+    stage = Stage()
+    assert not stage.calls
+    stage.write(0, "disk_wipe")
+    assert stage.calls
+    assert not stage.output
