@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from realtime.errors import CONTEXT_LENGTH_EXCEEDED, ClientError
 from realtime.ports import Recording
@@ -159,7 +160,9 @@ class Responses:
 
     def _resolve(self, item: Item | ItemReference, param: str, settings: Settings) -> Entry:
         if not isinstance(item, ItemReference):
-            return admit(item, param, format=settings.audio.input.format, abilities=self._abilities, ids=self._ids)
+            # Under an id of ours: nobody is told of it, but words are filed under ids, and this one may be another item's.
+            nameless = replace(item, id=UNSET)
+            return admit(nameless, param, format=settings.audio.input.format, abilities=self._abilities, ids=self._ids)
         entry = self._conversation.find(item.id)
         if entry is None:
             raise ClientError("invalid_value", f"Item with id '{item.id}' not found.", param=f"{param}.id")

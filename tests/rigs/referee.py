@@ -45,8 +45,6 @@ class Running(Struct):
     terms: Terms
     asked: int = 0
     """How often the model was asked."""
-    aside: bool = False
-    """The client chose its context."""
     clause: int = -1
     speaking: bool = False
     items: list[Opened] = field(default_factory=list)
@@ -188,11 +186,11 @@ class Referee:
         if run.asked > 1:
             assert isinstance(input, inputs.ResponseBroke)
             assert input.error.code == CONTEXT_LENGTH_EXCEEDED
-            assert (run.asked, run.items, run.aside) == (2, [], False), "a response asks the model once more, if nothing has come of it"
+            assert (run.asked, run.items, run.terms.aside) == (2, [], False), "the model is asked once more, if nothing has come of it"
         request = effect.request
         assert (request.voice, effect.format) == ((terms.voice, terms.format) if native else (None, None))
         self._hears(request)
-        if not run.aside:
+        if not run.terms.aside:
             self._told(request.items, again=run.asked > 1)
         assert request.instructions == terms.instructions
         assert request.max_output_tokens == (None if terms.max_output_tokens == "inf" else terms.max_output_tokens)
@@ -273,7 +271,7 @@ class Referee:
         assert response.output_modalities == (terms.modality,)
         assert (response.audio.output.voice, response.audio.output.format) == (terms.voice, terms.format)
         assert (response.max_output_tokens, response.metadata) == (terms.max_output_tokens, terms.metadata)
-        self.running[response.id] = Running(response, terms, aside=params is not None and params.input is not UNSET)
+        self.running[response.id] = Running(response, terms)
 
     def _done(self, response: server.Response) -> None:
         run = self.running.pop(response.id)  # a KeyError is a second `response.done`, or one without `response.created`

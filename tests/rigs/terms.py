@@ -23,6 +23,8 @@ class Terms(Struct, frozen=True):
     metadata: Any
     tools: Any
     tool_choice: Any
+    aside: bool
+    """The client chose its context."""
 
 
 def agreed(settings: Settings, params: client.ResponseParams) -> Terms:
@@ -41,4 +43,5 @@ def agreed(settings: Settings, params: client.ResponseParams) -> Terms:
         metadata=params.metadata,
         tools=settings.tools if params.tools is UNSET else params.tools,
         tool_choice=settings.tool_choice if params.tool_choice is UNSET else params.tool_choice,
+        aside=params.input is not UNSET,
     )

@@ -132,7 +132,17 @@ def test_its_own_input_takes_the_place_of_the_conversation(desk: Desk) -> None:
     desk.say("Hello.")
     desk.create(ResponseParams(input=[Message("user", [InputText("Hi.")], "item_own"), ItemReference("item_said")]))
     [request] = desk.asked()
-    assert [item.id for item in request.request.items] == ["item_own", "item_said"]
+    assert [item.id for item in request.request.items] == ["item_1", "item_said"]
+
+
+def test_words_of_its_own_input_are_not_those_of_an_item_of_that_name(desk: Desk) -> None:
+    desk.say(None)
+    desk.create(ResponseParams(conversation="none", input=[Message("user", [InputAudio(audio=b"aa")], "item_said")]))
+    assert [effect.item_id for effect in desk.taken() if isinstance(effect, Transcribe)] == ["item_said", "item_1"]
+    desk.transcripts.complete(SpeechTranscribed("item_1", 0, "Hello.", 1))
+    desk.responses.heard("item_1")
+    [request] = desk.asked()
+    assert request.request.items == (Message("user", [InputAudio("Hello.")], "item_1"),)
 
 
 def test_a_reference_to_nothing_is_refused(desk: Desk) -> None:
@@ -212,7 +222,7 @@ def test_out_of_band_a_model_hears_what_it_is_given() -> None:
     desk.create(ResponseParams(input=[Message("user", [InputAudio(audio=b"aa")], "item_own"), ItemReference("item_said")]))
     taken = desk.taken()
     [request] = [effect for effect in taken if isinstance(effect, Generate)]
-    assert request.request.sounds == (Recording("item_own", 0, b"aa", PcmFormat()), *SAID)
+    assert request.request.sounds == (Recording("item_1", 0, b"aa", PcmFormat()), *SAID)
     assert not any(isinstance(effect, Transcribe) for effect in taken), "nobody reads the words of what is heard once"
 
 
