@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from realtime.engines.completions import Answer, Shape, body
 from realtime.engines.endpoint import Endpoint, Reply
 from realtime.engines.endpoint import Timeouts as Timeouts
-from realtime.engines.refusals import Refused
+from realtime.engines.refusals import NO_CODE, Refused
 from realtime.engines.sse import MAX_EVENT, SseParser
 from realtime.errors import CONTEXT_LENGTH_EXCEEDED, EngineError
 from realtime.ports import LlmEvent, LlmRequest, TextDelta
@@ -90,7 +90,7 @@ class ChatLlm:
             except Refused as error:
                 plainer = _plainer(shape, error, request, shape_is_known=self._shape_is_known)
                 if plainer is None:
-                    raise
+                    raise _of_the_prompt(error) from None
                 shape = plainer
             else:
                 # Remembered only now: the refusal may have been about something else.
@@ -125,6 +125,13 @@ def _plainer(shape: Shape, error: Refused, request: LlmRequest, *, shape_is_know
     if shape.asks_usage and (b"stream_options" in error.body or not shape_is_known):
         return replace(shape, asks_usage=False)
     return None
+
+
+def _of_the_prompt(error: Refused) -> Refused:
+    """A proxy before the model that takes no body so large: older turns, and their pictures, are what there is to leave out."""
+    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and error.code == NO_CODE:
+        error.code = CONTEXT_LENGTH_EXCEEDED
+    return error
 
 
 def _wants_qwens_sounds(request: LlmRequest, error: Refused) -> bool:

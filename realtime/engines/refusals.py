@@ -26,10 +26,12 @@ _CODES: dict[int, str] = {
     403: "invalid_api_key",
     404: "model_not_found",
     408: "timeout",
-    413: CONTEXT_LENGTH_EXCEEDED,  # of a proxy before the model, too: older turns, and their pictures, are what there is to leave out
     429: "rate_limit_exceeded",
 }
 """Where the endpoint gives no code of its own (PROTOCOL 6)."""
+
+NO_CODE = "invalid_request_error"
+"""Of a refusal that says no more than that it is one."""
 
 _TOO_LONG_NAMES = (CONTEXT_LENGTH_EXCEEDED, "tokens_limit_reached", "exceed_context_size_error")
 """`code` at OpenAI, Azure and Groq (thepersonalaicompany/amurex-backend#51); `code` at GitHub Models, with 413 (evalstate/fast-agent#346);
@@ -163,7 +165,7 @@ def _own_code(problem: Problem, secret: str) -> str | None:
 
 
 def _code(status: int) -> str:
-    return _CODES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
+    return _CODES.get(status) or ("server_error" if status >= 500 else NO_CODE)
 
 
 def _type(status: int) -> str:

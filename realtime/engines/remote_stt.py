@@ -7,9 +7,7 @@ Refuses the details: the JSON is `transcriptions`, the form `multipart`, the soc
 from __future__ import annotations
 
 import asyncio
-import io
 import random
-import wave
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,7 +18,7 @@ from realtime.engines.multipart import form
 from realtime.engines.refusals import Refused
 from realtime.engines.transcriptions import Detail, Question, Shape, fields, is_about, read
 from realtime.errors import EngineError
-from realtime.media import pcm
+from realtime.media import pcm, wav
 from realtime.ports import EAR_RATE, Float32, Transcript
 
 MIN_SECONDS = 0.1
@@ -126,10 +124,4 @@ def _recording(audio: Float32) -> bytes | None:
     """The audio as a WAV file, PCM16 at `EAR_RATE`; None for what is too short or too quiet to hold a word."""
     if len(audio) < MIN_SECONDS * EAR_RATE or np.abs(audio).max() < MIN_PEAK:
         return None
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(pcm.BYTES_PER_SAMPLE)
-        writer.setframerate(EAR_RATE)
-        writer.writeframes(pcm.to_bytes(pcm.to_int16(audio)))
-    return file.getvalue()
+    return wav.write(pcm.to_int16(audio), EAR_RATE)

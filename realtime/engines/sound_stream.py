@@ -1,29 +1,16 @@
 """Bytes of sound as an endpoint streams them, to samples: raw PCM16, or a WAV that holds it.
 
-Owns the half samples between two pieces and the header of a WAV, which servers send that know no raw sound (Orpheus-FastAPI, Chatterbox).
-Refuses whatever would be noise. Knows no HTTP and converts no rates.
-
-Reference: Multimedia Programming Interface and Data Specifications 1.0 (IBM, Microsoft, 1991), "Waveform Audio File Format".
+Owns the half samples between two pieces, and what comes before and after the sound in a WAV, which servers send that know no raw sound
+(Orpheus-FastAPI, Chatterbox). Refuses whatever would be noise. Knows no HTTP and converts no rates.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 
 from realtime.errors import EngineError
-from realtime.media import pcm
+from realtime.media import pcm, wav
 from realtime.ports import Int16
-
-MAX_HEADER = 4096
-"""Bytes of a WAV before its sound: 44 in nearly all, some more with a title and an encoder's name."""
-
-_RIFF = b"RIFF"
-_PCM, _EXTENSIBLE = 1, 0xFFFE
-"""Format tags of linear PCM (the second says so elsewhere, which we need not read: 16 bits are never anything else in practice)."""
-
-_UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)
-"""What is written for a size that is not known yet, as the file is still being made."""
 
 
 class SoundStream:
@@ -62,34 +49,23 @@ class SoundStream:
     def _behind_head(self) -> bytes:
         """The sound in what has come so far; empty while that is not clear."""
         head = self._head or b""
-        if head[:4] != _RIFF[: len(head)]:
+        if not wav.begins(head):
             self._head = None
             return head
-        start = self._read_header(head)
-        if start is None:
-            if len(head) > MAX_HEADER:
-                raise EngineError("server_error", f"The endpoint sent a WAV without a sound in its first {MAX_HEADER} bytes.")
+        layout = wav_layout(head)
+        if layout is None:
             return b""
         self._head = None
-        return head[start:]
+        self.rate = layout.rate
+        if layout.end is not None:
+            self._left = layout.end - layout.start
+            self._left -= self._left % pcm.BYTES_PER_SAMPLE
+        return head[layout.start :]
 
-    def _read_header(self, head: bytes) -> int | None:
-        """Where the sound begins; None while that has not come."""
-        at = 12
-        while len(head) >= at + 8:
-            name, size = struct.unpack_from("<4sI", head, at)
-            at += 8
-            if name == b"data":
-                self._left = math.inf if size in _UNKNOWN_SIZES else size - size % pcm.BYTES_PER_SAMPLE
-                return at
-            if name == b"fmt " and len(head) >= at + 16:
-                self._read_format(head, at)
-            at += size + size % 2
-        return None
 
-    def _read_format(self, head: bytes, at: int) -> None:
-        tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", head, at)
-        if tag not in (_PCM, _EXTENSIBLE) or channels != 1 or bits != 16 or not rate:
-            said = f"format {tag}, {channels} channels, {bits} bits, {rate} Hz"
-            raise EngineError("server_error", f"The endpoint sent a WAV that is not mono PCM16: {said}.")
-        self.rate = rate
+def wav_layout(data: bytes) -> wav.Layout | None:
+    """`wav.layout` of what an endpoint sent. Raises `EngineError`."""
+    try:
+        return wav.layout(data)
+    except ValueError as error:
+        raise EngineError("server_error", f"The endpoint sent {error}, not mono PCM16.") from error

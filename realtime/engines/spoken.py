@@ -12,6 +12,7 @@ from __future__ import annotations
 import binascii
 from typing import Literal
 
+from realtime.engines.sound_stream import wav_layout
 from realtime.errors import EngineError
 from realtime.media import pcm, wav
 from realtime.ports import AudioDelta
@@ -61,7 +62,7 @@ class Sounds:
         raw = self._bytes + self._decoded(data)
         self._bytes = b""
         if raw and wav.begins(raw):
-            layout = _layout(raw)
+            layout = wav_layout(raw)
             if layout is None:
                 self._bytes = raw
                 return None
@@ -89,10 +90,3 @@ class Sounds:
             return binascii.a2b_base64(text[:end], strict_mode=True)
         except ValueError as error:  # binascii.Error, and characters beyond ASCII
             raise EngineError("server_error", f"The endpoint sent sound that is not base64: {error}.") from error
-
-
-def _layout(raw: bytes) -> wav.Layout | None:
-    try:
-        return wav.layout(raw)
-    except ValueError as error:
-        raise EngineError("server_error", f"The endpoint sent {error}, not mono PCM16.") from error

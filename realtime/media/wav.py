@@ -17,10 +17,16 @@ from realtime.media import pcm
 HEADER = 44
 """Bytes before the samples of what is written here."""
 
+MAX_HEADER = 4096
+"""Bytes before the samples of what is read: a title and an encoder's name are some hundreds."""
+
 _START = struct.Struct("<4sI4s")
 _CHUNK = struct.Struct("<4sI")
 _FORMAT = struct.Struct("<HHIIHH")
 """Kind, channels, samples a second, bytes a second, bytes of all channels' samples, bits of a sample."""
+
+_UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)
+"""What is written for a size that is not known yet, as the sound is still being made."""
 
 _PCM, _EXTENSIBLE = 1, 0xFFFE
 """Kinds: the second has more to say, all of which is known of 16 bits and one channel."""
@@ -33,8 +39,8 @@ class Layout(Struct, frozen=True):
     """Samples a second."""
     start: int
     """Byte at which they begin."""
-    end: int
-    """Byte at which they end. Who writes while the sound is made cannot know it, and names one far behind the end."""
+    end: int | None
+    """Byte at which they end; None where they go on to the end of the file, whose writer did not know it yet."""
 
 
 def write(audio: NDArray[np.int16], rate: int) -> bytes:
@@ -54,7 +60,7 @@ def begins(data: bytes) -> bool:
 def layout(data: bytes) -> Layout | None:
     """Read the chunks up to the samples; None where they have not all come. `data` begins a WAV file.
 
-    Raises `ValueError` for a sound that is not mono PCM16.
+    Raises `ValueError` for a sound that is not mono PCM16, and for one that does not begin within `MAX_HEADER`.
     """
     at, rate = _START.size, None
     while len(data) >= at + _CHUNK.size:
@@ -63,12 +69,14 @@ def layout(data: bytes) -> Layout | None:
         if name == b"data":
             if rate is None:
                 raise ValueError("a WAV file with samples of no format")
-            return Layout(rate, at, at + size)
+            return Layout(rate, at, None if size in _UNKNOWN_SIZES else at + size)
         if name == b"fmt ":
             if len(data) < at + _FORMAT.size:
                 return None
             rate = _rate(*_FORMAT.unpack_from(data, at))
         at += size + size % 2  # chunks are padded to whole words
+    if len(data) > MAX_HEADER:
+        raise ValueError(f"a WAV file without samples in its first {MAX_HEADER} bytes")
     return None
 
 

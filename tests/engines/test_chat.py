@@ -224,6 +224,11 @@ async def test_a_refused_request_is_an_honest_error(stub: ChatEndpoint, llm: Cha
     assert (error.code, error.message) == (code, "No, ***!")
 
 
+async def test_a_body_that_is_too_large_for_the_minute_is_a_matter_of_time(stub: ChatEndpoint, llm: ChatLlm) -> None:
+    stub.script(*[refusal(413, {"error": {"message": "Limit 6000.", "code": "rate_limit_exceeded"}})] * 3)
+    assert (await failure(llm)).code == "rate_limit_exceeded"
+
+
 async def test_the_key_is_masked_in_an_error_inside_the_stream(stub: ChatEndpoint, llm: ChatLlm) -> None:
     stub.script(raw(b'data: {"error":{"message":"Bad ' + KEY.encode() + b'"}}\n\n'))
     assert (await failure(llm)).message == "Bad ***"

@@ -181,7 +181,6 @@ TOO_LONG: dict[str, tuple[int, bytes]] = {
         ),
     ),
     "GitHub Models": (413, said("Request body too large for gpt-4o model. Max size: 8000 tokens.", code="tokens_limit_reached")),
-    "a proxy": (413, b"<html><title>413 Request Entity Too Large</title></html>"),
     "LiteLLM": (400, said("litellm.ContextWindowExceededError: Context Window exceeded for given call.", code="400")),
     "Anthropic": (400, said("prompt is too long: 210094 tokens > 200000 maximum")),
     "Anthropic, with its answer": (400, said("input length and `max_tokens` exceed context limit: 199759 + 8192 > 200000")),

@@ -7,8 +7,9 @@ import wave
 import numpy as np
 import pytest
 
-from realtime.engines.sound_stream import MAX_HEADER, SoundStream
+from realtime.engines.sound_stream import SoundStream
 from realtime.errors import EngineError
+from realtime.media.wav import MAX_HEADER
 from realtime.ports import Int16
 
 RATE = 24_000
@@ -73,7 +74,7 @@ def test_an_extensible_wav_is_a_wav() -> None:
 
 @pytest.mark.parametrize(
     ("data", "said"),
-    [(wav(channels=2), "2 channels"), (wav(width=4), "32 bits"), (wav()[:20] + b"\x03" + wav()[21:], "format 3")],
+    [(wav(channels=2), "2 channels"), (wav(width=4), "32 bits"), (wav()[:20] + b"\x03" + wav()[21:], "kind 3")],
     ids=["stereo", "32 bits", "float"],
 )
 def test_a_wav_of_anything_else_is_refused(data: bytes, said: str) -> None:

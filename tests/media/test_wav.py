@@ -82,7 +82,19 @@ def test_a_header_may_come_in_pieces() -> None:
 
 
 def test_an_extensible_format_is_known() -> None:
-    assert wav.layout(file(form(kind=0xFFFE), chunk(b"data", b""))) == wav.Layout(8000, 44, 44)
+    assert wav.layout(file(form(kind=0xFFFE), chunk(b"data", b"ab"))) == wav.Layout(8000, 44, 46)
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF])
+def test_who_did_not_know_the_end_yet_goes_on_to_it(size: int) -> None:
+    assert wav.layout(file(form(), struct.pack("<4sI", b"data", size), b"abcd")) == wav.Layout(8000, 44, None)
+
+
+def test_samples_come_soon() -> None:
+    head = file(form(), struct.pack("<4sI", b"LIST", 2 * wav.MAX_HEADER))
+    assert wav.layout(head.ljust(wav.MAX_HEADER, b"x")) is None
+    with pytest.raises(ValueError, match="first 4096 bytes"):
+        wav.layout(head.ljust(wav.MAX_HEADER + 1, b"x"))
 
 
 @pytest.mark.parametrize(
