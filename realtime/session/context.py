@@ -83,10 +83,14 @@ class Context:
 
     # What has been forgotten
 
+    def release(self, item_id: str) -> None:
+        """The item is deleted: its id may come back as somebody else's."""
+        self._forgotten.discard(item_id)
+
     def _recall(self, items: Items) -> Items:
         """Bring what is forgotten in line with a conversation that may have changed anywhere; return the rest of it."""
         turns = _turns(items)
-        forgotten = self._forgotten & set(map(_id, items))  # who is deleted may come back as somebody else
+        forgotten = set(self._forgotten)
         needed = {id for turn in _needed(turns) for id in map(_id, turn)}
         for turn in turns:
             if turn and _opens(turn[0]) and _id(turn[0]) in forgotten:

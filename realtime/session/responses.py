@@ -321,6 +321,7 @@ class Responses:
 
     def release(self, item_id: str) -> None:
         """An item is about to be deleted: nothing that is done for it is waited for."""
+        self._context.release(item_id)
         self.servers.stop(item_id)
         self.approvals.stop(item_id)
         self.stop_writing(item_id)

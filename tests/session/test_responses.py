@@ -298,6 +298,19 @@ def test_what_has_begun_is_not_asked_again(desk: Desk, begin: TextGenerated | Ca
     assert desk.done() == [("resp_1", "failed")]
 
 
+def test_who_comes_under_the_id_of_a_forgotten_item_is_told(desk: Desk) -> None:
+    desk.write("a", "b", "c", "d")
+    desk.create(AUTO)
+    desk.responses.come_out(REFUSED)
+    desk.responses.come_out(GenerationFinished("resp_1", "stop", None))
+    desk.responses.release("a")
+    desk.conversation.delete("a")
+    desk.conversation.insert(Entry(Message("system", [InputText("Be kind.")], "a")), 0)
+    desk.taken()
+    desk.create(AUTO)
+    assert told(desk) == [["a", "c", "d"]]
+
+
 def test_where_nothing_may_be_left_out_it_fails(desk: Desk) -> None:
     desk.write("a", "b")
     desk.create(AUTO, DISABLED)
