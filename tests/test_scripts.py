@@ -183,7 +183,7 @@ def test_a_python_without_venv_is_told_which_package_brings_it(checkout: Checkou
 def test_the_tests_add_to_the_environment_that_start_made(checkout: Checkout) -> None:
     checkout.run("start.sh")
     checkout.run("test.sh", "tests/wire", "-q")
-    assert checkout.asked() == [install(checkout, "local,test"), "venv: -m pytest tests/wire -q"]
+    assert checkout.asked() == [install(checkout, "local,mcp,test"), "venv: -m pytest tests/wire -q"]
 
 
 def test_the_second_run_of_the_tests_has_nothing_to_install(checkout: Checkout) -> None:
