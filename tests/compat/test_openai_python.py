@@ -167,3 +167,11 @@ async def test_the_client_without_asyncio_is_served_too(tap: Tap) -> None:
             return said
 
     assert await asyncio.to_thread(ask) == STANDARD
+
+
+async def test_azures_client_is_served_too(tap: Tap) -> None:
+    azure = {"azure_endpoint": "https://unused.example", "api_version": "2024-10-01-preview"}
+    client = openai.AsyncAzureOpenAI(api_key="k", websocket_base_url=tap.url(path="/openai"), **azure)
+    async with client, client.realtime.connect(model="x") as connection:
+        await connection.response.create(response={"output_modalities": ["text"]})
+        assert (await until(connection, "response.done"))[-1].response.status == "completed"
