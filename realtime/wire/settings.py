@@ -29,6 +29,9 @@ MAX_TOOLS_SIZE = 2 * 1024 * 1024
 MAX_TRACING_SIZE = 64 * 1024
 """Bytes of JSON of `tracing`: a few names."""
 
+MAX_HINTS = 100
+"""Languages, or keywords, of one wish for transcripts: more than Whisper's prompt has room for."""
+
 MAX_INCLUDE = 16
 """Entries of `include`: there is one that may be named."""
 
@@ -204,6 +207,7 @@ class Reasoning(Struct, frozen=True, forbid_unknown_fields=True):
 
 Include = Literal["item.input_audio_transcription.logprobs"]
 Includes = Annotated[tuple[Include, ...], Meta(max_length=MAX_INCLUDE)]
+Hints = Annotated[list[Name], Meta(max_length=MAX_HINTS)]
 
 DEFAULT_INSTRUCTIONS = (
     "You are a helpful, friendly assistant in a spoken conversation. Answer in a few short, plain sentences, "
@@ -300,9 +304,18 @@ class TranscriptionPatch(Patch):
     model: Name | UnsetType = UNSET
     language: Name | UnsetType | None = UNSET
     prompt: LimitedText | UnsetType | None = UNSET
-    languages: list[str] | UnsetType | None = UNSET
-    keywords: list[str] | UnsetType | None = UNSET
+    languages: Hints | UnsetType | None = UNSET
+    """Of newer models: one is a `language`; of several it is found out which is spoken."""
+    keywords: Hints | UnsetType | None = UNSET
+    """Of newer models: words that a `prompt` would name."""
     delay: Literal["minimal", "low", "medium", "high", "xhigh"] | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        if self.languages and self.language is UNSET:
+            self.language = self.languages[0] if len(self.languages) == 1 else None
+        if self.keywords:
+            words = ", ".join(self.keywords)
+            self.prompt = f"{self.prompt} {words}" if self.prompt else words
 
 
 TurnDetectionPatch = ServerVadPatch | SemanticVadPatch

@@ -1,4 +1,4 @@
-"""The `openai-agents` package, unmodified: a `RealtimeRunner` and its session. Transcription sessions are not built yet, so not tried.
+"""The `openai-agents` package, unmodified: a `RealtimeRunner` and its session, and the voice pipeline's session that transcribes.
 
 Every frame of every test is held against the types of the openai package (`conftest.py`), as the SDK itself does before it acts on one.
 """
@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from realtime.engines.scripted import SENTENCE
 from realtime.wire.server import MAX_FRAME
 from tests.compat.story import BEGINNING, INTERRUPTION, PICTURE, PLAYED_MS, QUESTION, begin_story, frames
-from tests.compat.test_openai_python import STANDARD
+from tests.compat.test_openai_python import STANDARD, openai
 from tests.e2e.test_tools import ROME, call
 from tests.rigs.chat_endpoint import ChatEndpoint, answer
 from tests.rigs.tap import Tap
@@ -176,3 +177,22 @@ async def test_a_picture_that_no_frame_may_carry_reaches_the_endpoint_and_breaks
         added = await tap.wait_for("conversation.item.added")
     assert added["item"]["content"] == [{"type": "input_text", "text": "What is this?"}, {"type": "input_image", "detail": "low"}]
     assert endpoint.requests[0].body["messages"][-1]["content"][1]["image_url"] == {"url": large, "detail": "low"}
+
+
+async def test_a_session_that_only_transcribes(tap: Tap) -> None:
+    from agents import voice
+
+    async with openai.AsyncOpenAI(api_key="k", websocket_base_url=tap.url()) as client:
+        model = voice.OpenAISTTModel("gpt-4o-transcribe", client)
+        spoken = voice.StreamedAudioInput()
+        settings = voice.STTModelSettings(language="en", turn_detection={"type": "server_vad"})
+        session = await model.create_session(spoken, settings, False, False)
+        for frame in frames(QUESTION):
+            await spoken.add_audio(np.frombuffer(frame, np.int16))
+        async with asyncio.timeout(PATIENCE):
+            turns = session.transcribe_turns()
+            assert await anext(turns) == SENTENCE
+            await spoken.queue.put(None)  # has the rest committed: silence, in which the scripted ear hears the same
+            assert [turn async for turn in turns] == [SENTENCE]
+    (updated,) = [event["session"] for event in tap.received if event["type"] == "session.updated"]
+    assert updated["audio"]["input"]["transcription"]["language"] == "en"

@@ -14,7 +14,7 @@ from realtime.session import inputs
 from realtime.session.inputs import Input
 from realtime.wire.codec import GaCodec
 from realtime.wire.items import MAX_AUDIO, MAX_EXTRA, MAX_ID, MAX_ITEM_TEXT, MAX_PARTS, MAX_TEXT
-from realtime.wire.settings import MAX_INCLUDE, MAX_TOOLS, MAX_TOOLS_SIZE, MAX_TRACING_SIZE
+from realtime.wire.settings import MAX_HINTS, MAX_INCLUDE, MAX_TOOLS, MAX_TOOLS_SIZE, MAX_TRACING_SIZE
 
 WORST = "\x01"
 """`\\u0001`"""
@@ -46,7 +46,7 @@ def session() -> dict[str, Any]:
         "tracing": {"workflow_name": WORST * (MAX_TRACING_SIZE // 6 - 10)},
         "include": ["item.input_audio_transcription.logprobs"] * MAX_INCLUDE,
         "audio": {
-            "input": {"transcription": {"model": NAME, "language": NAME, "prompt": TEXT}},
+            "input": {"transcription": {"model": NAME, "language": NAME, "prompt": TEXT, "keywords": [NAME] * MAX_HINTS}},
             "output": {"voice": NAME},
         },
     }

@@ -132,10 +132,28 @@ def test_transcription_begins_with_its_defaults() -> None:
     assert heard(SETTINGS, transcription={"language": "de"}).transcription == Transcription("whisper-1", "de", None)
 
 
-def test_transcription_takes_what_it_cannot_use_and_serves_three_keys() -> None:
+def test_transcription_is_served_with_three_keys() -> None:
     sent = {"model": "gpt-transcribe", "delay": "low", "languages": ["en"], "keywords": ["x"]}
     served = msgspec.to_builtins(heard(SETTINGS, transcription=sent).transcription)
-    assert served == {"model": "gpt-transcribe", "language": None, "prompt": None}
+    assert served == {"model": "gpt-transcribe", "language": "en", "prompt": "x"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "language", "prompt"),
+    [
+        ({"languages": ["de"]}, "de", "names"),
+        ({"languages": ["de", "en"]}, None, "names"),
+        ({"languages": ["de"], "language": "fr"}, "fr", "names"),
+        ({"languages": [], "keywords": []}, "en", "names"),
+        ({"keywords": ["Ada", "Grace"]}, "en", "Ada, Grace"),
+        ({"keywords": ["Ada", "Grace"], "prompt": "A lecture."}, "en", "A lecture. Ada, Grace"),
+    ],
+)
+def test_languages_and_keywords_come_to_a_language_and_a_prompt(sent: dict[str, Any], language: str | None, prompt: str) -> None:
+    settings = changed(TUNED, audio={"input": {"transcription": {"language": "en", "prompt": "names"}}})
+    wish = heard(settings, transcription=sent).transcription
+    assert wish is not None
+    assert (wish.language, wish.prompt) == (language, prompt)
 
 
 # Turn detection
