@@ -1,6 +1,6 @@
 // A person at the keyboard of @openai/agents-realtime: node agents_realtime.mjs URL CONFIG
-// Takes a line of JSON for each thing to do, {"say": text}, {"speak": base64}, {"show": image}, {"approve": true or false}, {"close": true},
-// and prints a line of JSON for each thing that the session tells.
+// Takes a line of JSON for each thing to do, {"say": text}, {"speak": base64}, {"show": image}, {"approve": true or false},
+// {"send": event}, {"close": true}, and prints a line of JSON for each thing that the session tells.
 import { createInterface } from "node:readline";
 import { RealtimeAgent, RealtimeSession, tool } from "@openai/agents-realtime";
 import { hostedMcpTool } from "@openai/agents-core";
@@ -30,6 +30,7 @@ const session = new RealtimeSession(agent, { transport: "websocket", model: "x",
 session.on("transport_event", (frame) => {
   tell("frame", { type: frame.type, dropped: parseRealtimeEvent({ data: JSON.stringify(frame) }).isGeneric });
 });
+session.transport.on("conversation.item.input_audio_transcription.delta", ({ delta }) => tell("heard", { delta }));
 session.on("history_updated", (items) => {
   tell("history", { items: items.map((item) => ({ id: item.itemId, role: item.role ?? item.type, words: words(item) })) });
 });
@@ -52,6 +53,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const wish = JSON.parse(line);
   if (wish.say) session.sendMessage(wish.say);
   if (wish.show) session.addImage(wish.show);
+  if (wish.send) session.transport.sendEvent(wish.send);
   if (wish.approve === true) await session.approve(asked.shift());
   if (wish.approve === false) await session.reject(asked.shift());
   if (wish.speak) {

@@ -1,7 +1,7 @@
 """The npm package `@openai/agents-realtime`, unmodified, in Node over `transport: "websocket"`; `agents_realtime.mjs` is its user.
 
 Every frame of every test is held against the types of the openai package (`conftest.py`), and against the schemas of this one: a frame
-that they don't know is dropped. Transcription sessions are not built yet, so not tried.
+that they don't know is dropped. The package says of every session that it is one that answers, so only its transport can transcribe.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Person:
     def __init__(self, program: Program) -> None:
         self._program = program
 
-    async def does(self, **asked: str | bool) -> None:
+    async def does(self, **asked: str | bool | dict[str, Any]) -> None:
         # In a thread: the endpoint and the tap live on this loop, and the program may wait for them.
         await asyncio.to_thread(self._program.type, json.dumps(asked))
 
@@ -77,12 +77,18 @@ class Person:
 
 @asynccontextmanager
 async def person(
-    tap: Tap, config: dict[str, Any], may_drop: Callable[[dict[str, Any]], bool] = lambda frame: False, server: dict[str, Any] | None = None
+    tap: Tap,
+    config: dict[str, Any],
+    may_drop: Callable[[dict[str, Any]], bool] = lambda frame: False,
+    server: dict[str, Any] | None = None,
+    *,
+    query: str = "model=x",
+    errors: int = 0,
 ) -> AsyncIterator[Person]:
-    """Connected inside; after, no error has been told and no frame dropped but those that may be."""
+    """Connected inside; after, so many errors have been told, and no frame dropped but those that may be."""
     if reason := absence():
         pytest.skip(reason)
-    command = ["node", str(USER), tap.url("ws", "/v1/realtime?model=x"), json.dumps(config)]
+    command = ["node", str(USER), tap.url("ws", f"/v1/realtime?{query}"), json.dumps(config)]
     if server is not None:
         command.append(json.dumps(server))
     with Program(command, env=bare_environment()) as program:
@@ -91,7 +97,7 @@ async def person(
         yield person
         await person.does(close=True)
         assert await asyncio.to_thread(program.wait) == 0, program.output
-    assert person.all_told("error") == []
+    assert len(person.all_told("error")) == errors, person.all_told("error")
     assert [frame for frame in person.all_told("frame") if frame["dropped"] and not may_drop(frame)] == []
 
 
@@ -207,3 +213,15 @@ async def test_a_picture_reaches_the_endpoint(tap: Tap, endpoint: ChatEndpoint) 
         await user.is_told("answered", STANDARD)
     (image,) = endpoint.requests[0].body["messages"][-1]["content"]
     assert image["image_url"]["url"] == PICTURE
+
+
+async def test_a_session_that_only_transcribes(tap: Tap) -> None:
+    wish = {"transcription": {"model": "gpt-4o-transcribe"}, "turn_detection": {"type": "server_vad"}}
+    update = {"type": "session.update", "session": {"type": "transcription", "audio": {"input": wish}}}
+    async with person(tap, {}, query="intent=transcription", errors=2) as user:  # for its settings and for its tracing
+        await user.is_told("error", "transcription session is not allowed")
+        await user.does(send=update)
+        await user.is_told("frame", "session.updated")
+        await user.speaks(QUESTION)
+        await user.is_told("frame", "conversation.item.input_audio_transcription.completed")
+    assert "".join(told["delta"] for told in user.all_told("heard")) == SENTENCE
