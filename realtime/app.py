@@ -7,8 +7,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +39,8 @@ TURN_MODEL = "smart-turn-v3.2"
 
 CUT_SHORT = 1
 """Exit status when a second signal did not let anybody finish."""
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -94,16 +97,16 @@ class App:
     async def _serve(self, engines: Engines) -> None:
         config = self._config
         listener = Listener(self.service(engines), host=config.host, port=config.port, grace_seconds=config.grace_seconds)
-        stop = _stop_signal()
-        try:
-            async with listener:
-                where = f"ws://{_url_host(config.host)}:{listener.port}"
-                _say(f"  listening     {where}{STANDARD_PATH} (GA, beta), {where}{CLASSIC_PATH} (classic)")
-                await stop.wait()
-                _say("stopping: running answers may end")
-        finally:
-            await _close(engines)
-            self._workers.shutdown(wait=False, cancel_futures=True)
+        with _stop_signal() as stop:
+            try:
+                async with listener:
+                    where = f"ws://{_url_host(config.host)}:{listener.port}"
+                    _say(f"  listening     {where}{STANDARD_PATH} (GA, beta), {where}{CLASSIC_PATH} (classic)")
+                    await stop.wait()
+                    _say("stopping: running answers may end")
+            finally:
+                await _close(engines)
+                self._workers.shutdown(wait=False, cancel_futures=True)
 
     # Engines. Each says what it is and why.
 
@@ -285,8 +288,10 @@ def _is_ours(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], InvalidHandshake))
 
 
-def _stop_signal() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; a second one does not wait for anybody."""
+@contextmanager
+def _stop_signal() -> Iterator[asyncio.Event]:
+    """Set by the first SIGTERM or SIGINT; a second one does not wait for anybody. After, one ends the process at once: a loop that is being
+    closed could not take it any more."""
     stop, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
 
     def ring() -> None:
@@ -294,9 +299,14 @@ def _stop_signal() -> asyncio.Event:
             task.cancel()
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, ring)
-    return stop
+    try:
+        yield stop
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
 
 
 async def _close(engines: Engines) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,15 @@ from tests.rigs.listening import listening
 from tests.rigs.speech_models import model_folder, turn_model
 
 SCRIPTED = Config(host="127.0.0.1", port=0, llm="scripted", stt="scripted", tts="scripted", vad="scripted", turn_model="words")
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Whoever interrupts the tests wants their report, which the daemon knows nothing of."""
+    before = [signal.getsignal(number) for number in app_module.STOP_SIGNALS]
+    yield
+    for number, handler in zip(app_module.STOP_SIGNALS, before, strict=True):
+        signal.signal(number, handler)
 
 
 def scripted(**chosen: object) -> Config:
@@ -242,6 +252,15 @@ async def test_a_signal_stops_it_in_peace(number: signal.Signals, capsys: pytest
         await serving
         assert [frame async for frame in client] == []
         assert client.close_code == 1001
+
+
+async def test_a_signal_when_all_is_over_ends_the_process(capsys: pytest.CaptureFixture[str]) -> None:
+    app = App(scripted())
+    serving = asyncio.ensure_future(app._serve(app.engines()))
+    await wait_for_line(capsys, "listening")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+    assert [signal.getsignal(number) for number in app_module.STOP_SIGNALS] == [signal.SIG_DFL, signal.SIG_DFL]
 
 
 async def test_a_second_signal_does_not_wait(capsys: pytest.CaptureFixture[str]) -> None:
