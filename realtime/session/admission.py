@@ -78,15 +78,18 @@ def check_length(item: Item, param: str) -> None:
     if isinstance(item, Message) and sum(map(_length, item.content)) > MAX_ITEM_TEXT:
         message = f"Invalid '{param}.content'. Expected at most {MAX_ITEM_TEXT} characters in all parts."
         raise ClientError("string_above_max_length", message, param=f"{param}.content")
-    if isinstance(item, FunctionCall | McpCall | McpApprovalRequest) and item.extra_content is not UNSET:
-        _check_size(item.extra_content, MAX_EXTRA, f"{param}.extra_content")
+    if isinstance(item, FunctionCall | McpCall | McpApprovalRequest):
+        check_size(item.extra_content, MAX_EXTRA, f"{param}.extra_content")
     if isinstance(item, McpListTools):
-        _check_size(item.tools, MAX_TOOLS_SIZE, f"{param}.tools")
+        check_size(item.tools, MAX_TOOLS_SIZE, f"{param}.tools")
 
 
-def _check_size(value: object, most: int, param: str) -> None:
-    if len(encode_json(value)) > most:
-        raise ClientError("object_above_max_length", f"Invalid '{param}'. Expected at most {most} bytes of JSON.", param=param)
+def check_size(value: object, most: int, param: str) -> None:
+    """Raises `ClientError` for a value of any shape, if there is one, with more than so many bytes of JSON."""
+    if value is not UNSET and len(encode_json(value)) > most:
+        kind = "array" if isinstance(value, tuple | list) else "string" if isinstance(value, str) else "object"
+        message = f"Invalid '{param}'. Expected at most {most} bytes of JSON."
+        raise ClientError(f"{kind}_above_max_length", message, param=param)
 
 
 def _length(part: Part) -> int:

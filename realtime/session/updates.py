@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.session.abilities import Abilities
+from realtime.session.admission import check_size
 from realtime.session.mcp import check_servers
 from realtime.session.response import Terms
 from realtime.wire.client import ResponseParams
-from realtime.wire.codec import encode_json
 from realtime.wire.settings import (
     MAX_TOOLS_SIZE,
     MAX_TRACING_SIZE,
@@ -41,8 +41,8 @@ def updated(settings: AnySettings, patch: SettingsPatch | TranscriptionSettingsP
     if patch.output_modalities is not UNSET:
         _check_modalities(patch.output_modalities, abilities, "session.output_modalities")
     _check_prompt(patch.prompt, "session.prompt")
-    _check_size(patch.tools, MAX_TOOLS_SIZE, "session.tools")
-    _check_size(patch.tracing, MAX_TRACING_SIZE, "session.tracing")
+    check_size(patch.tools, MAX_TOOLS_SIZE, "session.tools")
+    check_size(patch.tracing, MAX_TRACING_SIZE, "session.tracing")
     if patch.tools is not UNSET:
         check_servers(patch.tools, abilities.mcp_urls, "session.tools")
     after = replace(merge(settings, patch), model=settings.model)
@@ -65,7 +65,7 @@ def terms(settings: Settings, params: ResponseParams, abilities: Abilities, answ
     modalities = _given(params.output_modalities, settings.output_modalities)
     _check_modalities(modalities, abilities, "response.output_modalities")
     _check_prompt(params.prompt, "response.prompt")
-    _check_size(params.tools, MAX_TOOLS_SIZE, "response.tools")
+    check_size(params.tools, MAX_TOOLS_SIZE, "response.tools")
     if params.tools is not UNSET:
         check_servers(params.tools, abilities.mcp_urls, "response.tools")
     output = UNSET if params.audio is UNSET else params.audio.output
@@ -110,10 +110,3 @@ def _check_modalities(modalities: tuple[Modality, ...], abilities: Abilities, pa
 def _check_prompt(prompt: object, param: str) -> None:
     if prompt is not None and prompt is not UNSET:
         raise ClientError("invalid_value", "Stored prompts are kept by OpenAI; this server has none.", param=param)
-
-
-def _check_size(value: object, limit: int, param: str) -> None:
-    if value is not UNSET and len(encode_json(value)) > limit:
-        kind = "array" if isinstance(value, tuple) else "string" if isinstance(value, str) else "object"
-        message = f"Invalid '{param}'. Expected at most {limit} bytes of JSON."
-        raise ClientError(f"{kind}_above_max_length", message, param=param)

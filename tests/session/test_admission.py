@@ -144,7 +144,7 @@ def test_a_list_of_tools_has_a_limit() -> None:
     enter(McpListTools("s", [ListedTool("f", {})]))
     with pytest.raises(ClientError, match=str(MAX_TOOLS_SIZE)) as refused:
         enter(McpListTools("s", [ListedTool("f", {}, "x" * MAX_TOOLS_SIZE)]))
-    assert (refused.value.code, refused.value.param) == ("object_above_max_length", "item.tools")
+    assert (refused.value.code, refused.value.param) == ("array_above_max_length", "item.tools")
 
 
 def test_a_picture_is_let_in() -> None:
