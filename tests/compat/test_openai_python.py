@@ -32,12 +32,14 @@ async def connection(tap: Tap) -> AsyncIterator[Any]:
         yield connection
 
 
-async def until(connection: Any, type: str) -> list[Any]:
-    """The events up to and with the next one of this type."""
+async def until(connection: Any, *types: str) -> list[Any]:
+    """The events up to and with the next one of each of these types, in whatever order these come."""
     events: list[Any] = []
+    missing = set(types)
     async with asyncio.timeout(PATIENCE):
-        while not events or events[-1].type != type:
+        while missing:
             events.append(await connection.recv())
+            missing.discard(events[-1].type)
     return events
 
 
