@@ -20,8 +20,10 @@ from websockets.exceptions import InvalidHandshake
 from realtime.config import OPENAI_URL, Address, Config
 from realtime.engines import models
 from realtime.engines.mcp_client import McpClient
+from realtime.engines.media_reader import ProcessReader
 from realtime.errors import EngineError
-from realtime.ports import Llm, Stt, Tts, TurnJudge, Vad
+from realtime.media.limits import MEBIBYTE, Limits
+from realtime.ports import Llm, MediaReader, Stt, Tts, TurnJudge, Vad
 from realtime.runner.perform import Engines
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
 from realtime.server.ids import RandomIds
@@ -72,6 +74,7 @@ class App:
             vad=self._vad(),
             judge=self._judge(),
             tool_servers=McpClient(),
+            media=self._media(),
             workers=self._workers,
         )
 
@@ -84,11 +87,17 @@ class App:
             speaks=config.speaks,
             audio=config.enable_audio_processing,
             images=config.enable_image_processing,
+            videos=config.enable_video_processing,
+            sees=engines.llm.sees,
             judges=engines.judge is not None,
             interruption_ms=config.interruption_ms,
             session_seconds=config.session_seconds,
             context_tokens=config.context_tokens,
-            audio_bytes=config.session_audio_mb * 1024 * 1024,
+            audio_bytes=config.session_audio_mb * MEBIBYTE,
+            image_bytes=config.session_image_mb * MEBIBYTE,
+            media_bytes=config.max_media_bytes,
+            camera_fps=config.camera_fps,
+            camera_frames=config.camera_frames,
             mcp_urls=config.mcp_urls,
         )
         latency = config.latency_ms / 1000
@@ -231,6 +240,19 @@ class App:
         file = self._fetched(TURN_MODEL) / models.CATALOGUE[TURN_MODEL].main
         return _chosen("turns", SmartTurn.load(file), "embedded, as asked" if self._config.turn_model == "smart-turn" else "embedded")
 
+    def _media(self) -> MediaReader:
+        config = self._config
+        limits = Limits(
+            media_bytes=config.max_media_bytes,
+            image_pixels=config.max_image_pixels,
+            image_side=config.image_side,
+            low_image_side=config.low_image_side,
+            audio_seconds=config.max_audio_seconds,
+            video_seconds=config.max_video_seconds,
+            video_frames=config.video_frames,
+        )
+        return ProcessReader(limits, seconds=config.max_media_seconds, memory=config.max_media_memory_mb * MEBIBYTE)
+
     def _fetched(self, name: str) -> Path:
         """The folder of a model, fetched first if it is not here."""
         with models.terminal_progress() as progress:
@@ -310,6 +332,6 @@ def _stop_signal() -> Iterator[asyncio.Event]:
 
 
 async def _close(engines: Engines) -> None:
-    for engine in (engines.llm, engines.stt, engines.tts, engines.judge, engines.tool_servers):
+    for engine in (engines.llm, engines.stt, engines.tts, engines.judge, engines.tool_servers, engines.media):
         if engine is not None:
             await engine.close()

@@ -8,9 +8,8 @@ that names the setting the way the person gave it; whether a model exists or an 
 from __future__ import annotations
 
 import argparse
-import math
 import os
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -18,6 +17,24 @@ from urllib.parse import urlsplit
 from msgspec import NODEFAULT, Struct, field, structs
 
 from realtime.errors import ConfigError
+from realtime.values import (
+    ADDRESS,
+    FOLDER,
+    MODEL,
+    PIPER,
+    RATE,
+    SECRET,
+    SWITCH,
+    URL,
+    URLS,
+    VOICES,
+    WHISPER,
+    Kind,
+    number,
+    one_of,
+    seconds,
+    whole,
+)
 
 OPENAI_URL = "https://api.openai.com/v1"
 """The endpoint when only a key is set."""
@@ -25,20 +42,32 @@ OPENAI_URL = "https://api.openai.com/v1"
 MAX_PORT = 65_535
 """Ports are 16 bits (RFC 9293, section 3.1)."""
 
-MIN_RATE, MAX_RATE = 8_000, 48_000
-"""Samples a second: from the telephone to the sound card. Anything else is a typing error."""
-
-MAX_SECONDS = 7 * 24 * 3600
-"""A week: longer than any connection lives, and short enough to catch milliseconds written as seconds."""
-
 MAX_MS = 10_000
 """Ten seconds: no reaction may take longer, and no network does."""
 
 MAX_CONTEXT_TOKENS = 100_000_000
 """Ten times what any model takes: more is a typing error."""
 
-MAX_AUDIO_MB = 16_384
+MAX_MB = 16_384
 """Of one session: a day of PCM at 48 kHz, twice over; more is a number of bytes."""
+
+MIN_MEMORY_MB = 256
+"""With less, a process that reads files does not even start."""
+
+MAX_FILE = 1024 * 1024 * 1024
+"""Bytes of a client's file: a gigabyte is no longer part of a conversation."""
+
+MAX_PIXELS = 1_000_000_000
+"""Of a picture: more than any camera makes."""
+
+MAX_SIDE = 16_384
+"""Pixels of a picture's side: more than any model looks at."""
+
+MAX_FRAMES = 100
+"""Pictures of a clip, and of a camera: more than most endpoints take at once."""
+
+MAX_FPS = 60
+"""Frames that a camera makes in a second."""
 
 MAX_SHOWN = 80
 """Characters of a bad value that a message repeats, so that it stays one line."""
@@ -125,6 +154,26 @@ class Config(Struct, frozen=True, kw_only=True):
     enable_audio_processing: bool = True
     enable_image_processing: bool = True
     enable_video_processing: bool = True
+    image_side: int = 1536
+    """Longest side of a picture as the model sees it, in pixels."""
+    low_image_side: int = 512
+    """The same where `detail` is `low`, for the pictures of a clip and those of a camera."""
+    video_frames: int = 16
+    """Pictures that stand for a clip."""
+    camera_fps: float = 1.0
+    """Frames of a camera that are taken in a second."""
+    camera_frames: int = 12
+    """Frames of a camera that the model is shown."""
+
+    max_media_bytes: int = 64 * 1024 * 1024
+    max_media_seconds: float = 30.0
+    """For reading one file."""
+    max_media_memory_mb: int = 1280
+    """Of the process that reads it, libraries included. Pictures of 64 megapixels take 375 MiB as a PNG, 540 as a progressive CMYK JPEG, and
+    at the most 1110, as a lossless WebP."""
+    max_image_pixels: int = 64_000_000
+    max_audio_seconds: float = 600.0
+    max_video_seconds: float = 600.0
 
     mcp_urls: tuple[str, ...] | None = None
     """Beginnings of the addresses that clients may name as tool servers; None for any."""
@@ -132,6 +181,8 @@ class Config(Struct, frozen=True, kw_only=True):
     session_seconds: float = 3600.0
     session_audio_mb: int = 32
     """MiB of sound that a session keeps."""
+    session_image_mb: int = 32
+    """MiB of pictures, in base64."""
     grace_seconds: float = 10.0
     """What running responses get at shutdown; 0 cuts them."""
     interruption_ms: int = 96
@@ -204,16 +255,6 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-class Kind(Struct, frozen=True):
-    """What a value may be."""
-
-    metavar: str
-    allowed: str
-    """Completes the sentence `must be ...`."""
-    parse: Callable[[str], object]
-    """Raises `ValueError` for anything else."""
-
-
 class Setting(Struct, frozen=True):
     """One row of the table."""
 
@@ -234,142 +275,52 @@ class Setting(Struct, frozen=True):
         return "" if value is None or value is NODEFAULT else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _text(metavar: str, allowed: str) -> Kind:
-    def parse(value: str) -> str:
-        if not value.strip() or not value.isprintable():
-            raise ValueError
-        return value
-
-    return Kind(metavar, allowed, parse)
-
-
-def _one_of(*names: str) -> Kind:
-    def parse(value: str) -> str:
-        return names[names.index(value.lower())]
-
-    return Kind("|".join(names), f"one of {', '.join(names)}", parse)
-
-
-def _whole(low: int, high: int, unit: str = "") -> Kind:
-    def parse(value: str) -> int:
-        if not low <= int(value) <= high:
-            raise ValueError
-        return int(value)
-
-    return Kind("N", f"a whole number{unit} from {low} to {high}", parse)
-
-
-def _seconds(*, zero: bool = False) -> Kind:
-    def parse(value: str) -> float:
-        seconds = float(value)
-        if not math.isfinite(seconds) or seconds < 0 or seconds > MAX_SECONDS or (seconds == 0 and not zero):
-            raise ValueError
-        return seconds
-
-    return Kind("SECONDS", f"seconds, {'0 or more' if zero else 'more than 0'} and at most {MAX_SECONDS}", parse)
-
-
-_SWITCH_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-
-
-def _switch(value: str) -> bool:
-    if value.lower() not in _SWITCH_WORDS:
-        raise ValueError
-    return _SWITCH_WORDS[value.lower()]
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(value)  # raises ValueError by itself for a broken IPv6 address, and `.port` for a bad port
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not value.isprintable() or " " in value:
-        raise ValueError
-    if parts.query or parts.fragment:  # paths are appended to it
-        raise ValueError
-    if parts.username is not None:  # it is logged: secrets have variables of their own
-        raise ValueError
-    return value
-
-
-def _urls(value: str) -> tuple[str, ...]:
-    return tuple(_url(each.strip()) for each in value.split(","))
-
-
-def _secret(value: str) -> str:
-    if not (value.isascii() and value.isprintable()) or " " in value:  # it travels in a header
-        raise ValueError
-    return value
-
-
-def _pairs(value: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-    table = {name.strip(): meant.strip() for name, _, meant in pairs}
-    if not value.isprintable() or len(table) != len(pairs) or not all([*table, *table.values()]):
-        raise ValueError
-    return table
-
-
-def _folder(value: str) -> Path:
-    try:
-        return Path(value).expanduser()
-    except RuntimeError as error:
-        raise ValueError from error
-
-
-RATE = _whole(MIN_RATE, MAX_RATE, " of Hz")
-SWITCH = Kind("true|false", f"one of {', '.join(_SWITCH_WORDS)}", _switch)
-URL = Kind("URL", "an http:// or https:// address without a query or a password", _url)
-URLS = Kind("URL,...", "http:// or https:// addresses without a query or a password, with commas between them", _urls)
-SECRET = Kind("KEY", "printable ASCII without spaces", _secret)
-FOLDER = Kind("FOLDER", "a folder whose ~ can be resolved", _folder)
-ADDRESS = _text("HOST", "a host name or an IP address")
-MODEL = _text("MODEL", "the name of a model")
-WHISPER = _text("MODEL", "a name such as base, a folder or a hub id")
-PIPER = _text("VOICE", "an .onnx file, or a name such as en_US-joe-medium")
-VOICES = Kind("NAME=VOICE,...", "pairs such as alloy=af_heart,ash=am_adam, each name once", _pairs)
+SIDE = whole(1, MAX_SIDE, " of pixels")
 
 SECTIONS: dict[str, tuple[Setting, ...]] = {
     "listening": (
         Setting("host", "SERVER_HOST", "--host", ADDRESS, "address to listen on"),
-        Setting("port", "SERVER_PORT", "--port", _whole(0, MAX_PORT), "port to listen on, 0 for a free one"),
-        Setting("log_level", "REALTIME_LOG_LEVEL", "--log-level", _one_of(*get_args(LogLevel)), "least important line to log"),
+        Setting("port", "SERVER_PORT", "--port", whole(0, MAX_PORT), "port to listen on, 0 for a free one"),
+        Setting("log_level", "REALTIME_LOG_LEVEL", "--log-level", one_of(*get_args(LogLevel)), "least important line to log"),
     ),
     "chat endpoint": (
         Setting("openai_api_key", "OPENAI_API_KEY", None, SECRET, "key of the chat endpoint"),
         Setting("openai_base_url", "OPENAI_BASE_URL", "--base-url", URL, f"chat endpoint; {OPENAI_URL} when only a key is set"),
         Setting("openai_model", "OPENAI_MODEL", "--model", MODEL, "model to ask the endpoint for"),
-        Setting("connect_seconds", "REALTIME_LLM_CONNECT_SECONDS", "--llm-connect-seconds", _seconds(), "longest wait for a connection"),
+        Setting("connect_seconds", "REALTIME_LLM_CONNECT_SECONDS", "--llm-connect-seconds", seconds(), "longest wait for a connection"),
         Setting(
             "first_token_seconds",
             "REALTIME_LLM_FIRST_TOKEN_SECONDS",
             "--llm-first-token-seconds",
-            _seconds(),
+            seconds(),
             "longest wait for the first token",
         ),
-        Setting("token_seconds", "REALTIME_LLM_TOKEN_SECONDS", "--llm-token-seconds", _seconds(), "longest wait for each later token"),
+        Setting("token_seconds", "REALTIME_LLM_TOKEN_SECONDS", "--llm-token-seconds", seconds(), "longest wait for each later token"),
         Setting(
             "native_audio",
             "REALTIME_NATIVE_AUDIO",
             "--native-audio",
-            _one_of(*get_args(NativeAudio)),
+            one_of(*get_args(NativeAudio)),
             "audio that the endpoint's model itself hears (input) and speaks (output)",
         ),
         Setting(
             "context_tokens",
             "REALTIME_CONTEXT_TOKENS",
             "--context-tokens",
-            _whole(0, MAX_CONTEXT_TOKENS, " of tokens"),
+            whole(0, MAX_CONTEXT_TOKENS, " of tokens"),
             "the model's context, in tokens; 0 is not known",
         ),
     ),
     "engines": (
-        Setting("llm", "REALTIME_LLM", "--llm", _one_of(*get_args(LlmChoice)), "language model; auto: the endpoint if set, else local"),
-        Setting("stt", "REALTIME_STT", "--stt", _one_of(*get_args(SttChoice)), "speech to text; auto: the endpoint if set, else local"),
-        Setting("tts", "REALTIME_TTS", "--tts", _one_of(*get_args(TtsChoice)), "voice; auto: the endpoint if set, else local if installed"),
-        Setting("vad", "REALTIME_VAD", "--vad", _one_of(*get_args(VadChoice)), "voice activity detection; auto: silero"),
+        Setting("llm", "REALTIME_LLM", "--llm", one_of(*get_args(LlmChoice)), "language model; auto: the endpoint if set, else local"),
+        Setting("stt", "REALTIME_STT", "--stt", one_of(*get_args(SttChoice)), "speech to text; auto: the endpoint if set, else local"),
+        Setting("tts", "REALTIME_TTS", "--tts", one_of(*get_args(TtsChoice)), "voice; auto: the endpoint if set, else local if installed"),
+        Setting("vad", "REALTIME_VAD", "--vad", one_of(*get_args(VadChoice)), "voice activity detection; auto: silero"),
         Setting(
             "turn_model",
             "REALTIME_TURN_MODEL",
             "--turn-model",
-            _one_of(*get_args(TurnChoice)),
+            one_of(*get_args(TurnChoice)),
             "what judges whether a turn is over; auto: smart-turn if it has been fetched, else words",
         ),
         Setting("whisper_model", "WHISPER_MODEL", "--whisper-model", WHISPER, "speech model: a name, a folder or a hub id"),
@@ -383,7 +334,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("tts_api_key", "REALTIME_TTS_API_KEY", None, SECRET, "key of that endpoint"),
         Setting("tts_model", "REALTIME_TTS_MODEL", "--tts-model", MODEL, "model to ask it for"),
         Setting("tts_sample_rate", "REALTIME_TTS_SAMPLE_RATE", "--tts-sample-rate", RATE, "its raw sound in Hz, where it does not tell"),
-        Setting("speech_seconds", "REALTIME_SPEECH_SECONDS", "--speech-seconds", _seconds(), "longest wait for a transcript, or for sound"),
+        Setting("speech_seconds", "REALTIME_SPEECH_SECONDS", "--speech-seconds", seconds(), "longest wait for a transcript, or for sound"),
         Setting("voices", "REALTIME_VOICES", "--voices", VOICES, "the endpoint's or Piper's voice for a client's; * is any other"),
         Setting("piper_voice", "REALTIME_PIPER_VOICE", "--piper-voice", PIPER, "Piper's voice: an .onnx file or a name"),
     ),
@@ -392,30 +343,58 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("enable_audio_processing", "ENABLE_AUDIO_PROCESSING", "--enable-audio-processing", SWITCH, "accept audio"),
         Setting("enable_image_processing", "ENABLE_IMAGE_PROCESSING", "--enable-image-processing", SWITCH, "accept images"),
         Setting("enable_video_processing", "ENABLE_VIDEO_PROCESSING", "--enable-video-processing", SWITCH, "accept video"),
+        Setting("image_side", "REALTIME_IMAGE_SIDE", "--image-side", SIDE, "longest side of a picture as the model sees it, in pixels"),
+        Setting("low_image_side", "REALTIME_LOW_IMAGE_SIDE", "--low-image-side", SIDE, "the same in low detail, of clips and of cameras"),
+        Setting("video_frames", "REALTIME_VIDEO_FRAMES", "--video-frames", whole(1, MAX_FRAMES), "pictures that stand for a clip"),
+        Setting("camera_fps", "REALTIME_CAMERA_FPS", "--camera-fps", number(MAX_FPS), "frames of a camera that are taken in a second"),
+        Setting(
+            "camera_frames", "REALTIME_CAMERA_FRAMES", "--camera-frames", whole(1, MAX_FRAMES), "of them, those that the model is shown"
+        ),
+    ),
+    "media files": (
+        Setting("max_media_bytes", "MAX_MEDIA_BYTES", "--max-media-bytes", whole(1, MAX_FILE), "bytes of a picture, a sound or a clip"),
+        Setting("max_media_seconds", "MAX_MEDIA_SECONDS", "--max-media-seconds", seconds(), "longest time to read one"),
+        Setting(
+            "max_media_memory_mb",
+            "MAX_MEDIA_MEMORY_MB",
+            "--max-media-memory-mb",
+            whole(MIN_MEMORY_MB, MAX_MB, " of MiB"),
+            "memory to read it in, in MiB",
+        ),
+        Setting("max_image_pixels", "MAX_IMAGE_PIXELS", "--max-image-pixels", whole(1, MAX_PIXELS), "width times height of a picture"),
+        Setting("max_audio_seconds", "MAX_AUDIO_SECONDS", "--max-audio-seconds", seconds(), "length of a sound file"),
+        Setting("max_video_seconds", "MAX_VIDEO_SECONDS", "--max-video-seconds", seconds(), "length of a clip"),
     ),
     "limits": (
         Setting("mcp_urls", "REALTIME_MCP_URLS", "--mcp-urls", URLS, "beginnings of the addresses that clients may name as tool servers"),
-        Setting("session_seconds", "REALTIME_SESSION_SECONDS", "--session-seconds", _seconds(), "longest life of a session"),
+        Setting("session_seconds", "REALTIME_SESSION_SECONDS", "--session-seconds", seconds(), "longest life of a session"),
         Setting(
             "session_audio_mb",
             "REALTIME_SESSION_AUDIO_MB",
             "--session-audio-mb",
-            _whole(0, MAX_AUDIO_MB, " of MiB"),
+            whole(0, MAX_MB, " of MiB"),
             "sound that a session keeps, in MiB",
+        ),
+        Setting(
+            "session_image_mb",
+            "REALTIME_SESSION_IMAGE_MB",
+            "--session-image-mb",
+            whole(0, MAX_MB, " of MiB"),
+            "pictures that a session keeps, in MiB of base64",
         ),
         Setting(
             "interruption_ms",
             "REALTIME_INTERRUPTION_MS",
             "--interruption-ms",
-            _whole(0, MAX_MS, " of ms"),
+            whole(0, MAX_MS, " of ms"),
             "speech that interrupts an answer",
         ),
-        Setting("grace_seconds", "REALTIME_GRACE_SECONDS", "--grace-seconds", _seconds(zero=True), "for running responses at shutdown"),
+        Setting("grace_seconds", "REALTIME_GRACE_SECONDS", "--grace-seconds", seconds(zero=True), "for running responses at shutdown"),
         Setting(
             "latency_ms",
             "REALTIME_LATENCY_MS",
             "--latency-ms",
-            _whole(0, MAX_MS, " of ms"),
+            whole(0, MAX_MS, " of ms"),
             "wait before every frame: a network, for tests",
         ),
     ),

@@ -3,6 +3,7 @@
     RealtimeError
     +-- ClientError    the client's mistake: becomes an `error` event, the session lives on
     +-- EngineError    a model or an endpoint failed: becomes the outcome of what it was asked for
+    +-- MediaError     a picture, a sound or a clip can't be used: becomes a `ClientError` of the part that it came in
     +-- ConfigError    the operator's mistake: one line on stderr, exit status 2
 
 Anything else that escapes is our own bug: it is logged with its traceback and the socket is closed with 1011.
@@ -22,14 +23,24 @@ class ClientError(RealtimeError):
     """Raised when a client event can't be obeyed (PROTOCOL 6).
 
     `param` is the dotted path of the offending field (`session.audio.input.format.rate`), `event_id` the client's own id of the event.
+    `type` is another where it is not the client that failed (`server_error`).
     """
 
-    def __init__(self, code: str | None, message: str, *, param: str | None = None, event_id: str | None = None) -> None:
+    def __init__(
+        self,
+        code: str | None,
+        message: str,
+        *,
+        param: str | None = None,
+        event_id: str | None = None,
+        type: str = "invalid_request_error",
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.param = param
         self.event_id = event_id
+        self.type = type
 
 
 class EngineError(RealtimeError):
@@ -44,6 +55,15 @@ class EngineError(RealtimeError):
         self.code = code
         self.message = message
         self.type = type
+
+
+class MediaError(RealtimeError):
+    """Raised when a client's file can't be used: `code` says what is wrong with it, `message` what would be right."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
 
 
 class ConfigError(RealtimeError):

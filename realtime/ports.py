@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Raw, Struct
 from numpy.typing import NDArray
 
+from realtime.media.readings import Reading, Wanted
 from realtime.wire.items import Item, ListedTool
 from realtime.wire.mcp import McpTool
 from realtime.wire.settings import AudioFormat, Effort, FunctionTool, ToolChoice
@@ -73,6 +74,7 @@ class TokenUsage(Struct, frozen=True):
     """Of every kind."""
     cached_tokens: int = 0
     input_audio_tokens: int = 0
+    input_image_tokens: int = 0
     output_audio_tokens: int = 0
 
 
@@ -125,6 +127,8 @@ class Llm(Protocol):
 
     name: str
     """What `session.model` shows when the client named none."""
+    sees: bool
+    """It is shown pictures; else it is told in words that there are some."""
 
     def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
         """Yield text, sound and calls as they are generated, then one `Finished`. Raises `EngineError`."""
@@ -216,6 +220,19 @@ class TurnJudge(Protocol):
         """Return the probability (0..1) that the speaker has finished. `audio` is the turn so far at `EAR_RATE`, up to and with its pause.
 
         Raises `EngineError`.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class MediaReader(Protocol):
+    """Reads the pictures, sounds and clips that clients send, as files."""
+
+    async def read(self, file: str | bytes | Raw, wanted: Wanted) -> Reading:
+        """Read a file: base64 (perhaps as a `data:` URI), the file itself, or a JSON string of such base64.
+
+        Raises `MediaError` for one that can't be used, `EngineError` where none can be read now.
         """
         ...
 

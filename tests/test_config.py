@@ -9,11 +9,11 @@ from msgspec import structs
 
 from realtime import config as config_module
 from realtime.config import (
-    MAX_AUDIO_MB,
     MAX_CONTEXT_TOKENS,
+    MAX_FPS,
+    MAX_MB,
     MAX_MS,
     MAX_PORT,
-    MAX_SECONDS,
     MAX_SHOWN,
     OPENAI_URL,
     SECTIONS,
@@ -26,6 +26,7 @@ from realtime.config import (
     load,
 )
 from realtime.errors import ConfigError
+from realtime.values import MAX_SECONDS
 
 KEY = "sk-secret-0123"
 
@@ -117,7 +118,19 @@ GOOD = {
     "context_tokens": (str(MAX_CONTEXT_TOKENS), MAX_CONTEXT_TOKENS),
     "mcp_urls": ("https://a.example/mcp, http://[::1]:7/", ("https://a.example/mcp", "http://[::1]:7/")),
     "session_seconds": (str(MAX_SECONDS), float(MAX_SECONDS)),
-    "session_audio_mb": (str(MAX_AUDIO_MB), MAX_AUDIO_MB),
+    "session_audio_mb": (str(MAX_MB), MAX_MB),
+    "session_image_mb": ("0", 0),
+    "image_side": ("2048", 2048),
+    "low_image_side": ("1", 1),
+    "video_frames": ("1", 1),
+    "camera_fps": ("0.5", 0.5),
+    "camera_frames": ("100", 100),
+    "max_media_bytes": ("1048576", 1_048_576),
+    "max_media_seconds": ("5", 5.0),
+    "max_media_memory_mb": ("256", 256),
+    "max_image_pixels": ("1", 1),
+    "max_audio_seconds": ("0.5", 0.5),
+    "max_video_seconds": ("60", 60.0),
     "grace_seconds": ("0", 0.0),
     "interruption_ms": (str(MAX_MS), MAX_MS),
     "latency_ms": ("50", 50),
@@ -177,7 +190,19 @@ BAD = {
     "context_tokens": str(MAX_CONTEXT_TOKENS + 1),
     "mcp_urls": "https://a.example/mcp,",
     "session_seconds": str(MAX_SECONDS + 1),
-    "session_audio_mb": str(MAX_AUDIO_MB + 1),
+    "session_audio_mb": str(MAX_MB + 1),
+    "session_image_mb": "-1",
+    "image_side": "0",
+    "low_image_side": "small",
+    "video_frames": "0",
+    "camera_fps": str(MAX_FPS + 1),
+    "camera_frames": "101",
+    "max_media_bytes": "64MB",
+    "max_media_seconds": "0",
+    "max_media_memory_mb": "255",
+    "max_image_pixels": "0",
+    "max_audio_seconds": "inf",
+    "max_video_seconds": "nan",
     "grace_seconds": "-1",
     "interruption_ms": str(MAX_MS + 1),
     "latency_ms": "-1",

@@ -14,7 +14,6 @@ import pytest
 from realtime.config import SETTINGS, Setting
 from realtime.engines.models import CATALOGUE
 from realtime.wire.beta_events import BetaClientEvent
-from realtime.wire.classic import ClassicClientEvent
 from realtime.wire.client import ClientEvent
 from tests.rigs.reader import EVENTS
 
@@ -86,7 +85,7 @@ def constants(path: Path, call: str) -> Iterator[str]:
             yield from (code.value for code in codes if isinstance(code, ast.Constant) and isinstance(code.value, str))
 
 
-CLIENT_EVENTS = tags({*get_args(ClientEvent), *get_args(BetaClientEvent), *get_args(ClassicClientEvent)})
+CLIENT_EVENTS = tags({*get_args(ClientEvent), *get_args(BetaClientEvent)})
 SERVER_EVENTS = EVENTS["ga"].keys() | EVENTS["beta"].keys() | {"input_audio_buffer.dtmf_event_received"}
 
 
@@ -113,9 +112,9 @@ def test_every_error_code_is_shown_where_its_row_says() -> None:
 
 def test_every_error_code_of_the_session_has_its_row() -> None:
     named = {code for row in protocol("Error code") for code in row.names}
-    folders = [ROOT / "realtime" / name for name in ("wire", "session", "server", "runner")]
+    folders = [ROOT / "realtime" / name for name in ("wire", "session", "server", "runner", "media")]
     paths = [path for folder in folders for path in folder.rglob("*.py")]
-    given = {code for path in paths for call in ("ClientError", "ErrorInfo") for code in constants(path, call)}
+    given = {code for path in paths for call in ("ClientError", "ErrorInfo", "MediaError") for code in constants(path, call)}
     assert sorted(given - named) == []
 
 

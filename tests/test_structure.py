@@ -28,6 +28,8 @@ WITHOUT_TEST = {
     "session/abilities.py": "one struct without behaviour",
     "wire/beta_events.py": "structs without behaviour, held to the protocol by the tests of `beta`, which translates them",
     "errors.py": "constructors alone, seen by the tests of all who raise",
+    "media/limits.py": "one struct without behaviour",
+    "media/readings.py": "structs without behaviour",
 }
 WITHOUT_MODULE = {
     "test_structure.py": "this file",
@@ -37,6 +39,7 @@ WITHOUT_MODULE = {
 CATCHES_ALL = {
     "runner/loop.py": "top of a session: logs what escaped and closes with 1011",
     "runner/perform.py": "top of a job: whatever goes wrong in it becomes an outcome",
+    "engines/media_process.py": "top of a process: what escapes while a file is read is logged and refused, and the next file is read",
 }
 TRANSLATES_ALL = {
     "engines/local_voice.py": "onnxruntime's exceptions share no base class but Exception, hibari's are whatever its tables run into",
@@ -45,11 +48,13 @@ TRANSLATES_ALL = {
     "engines/silero.py": "onnxruntime's exceptions share no base class but Exception",
     "engines/smart_turn.py": "onnxruntime's exceptions share no base class but Exception",
     "engines/whisper.py": "tokenizers raises bare Exception",
+    "media/image.py": "Pillow reads most of a file in Python, without checks: what broken bytes raise is whatever they run into",
 }
 STARTS_TASKS = {"runner/tasks.py": "keeps a reference to every task and sees its end"}
 READS_ENVIRONMENT = {
     "config.py": "owns the settings",
     "engines/downloads.py": "hands the environment on to pip, so that the person's own index settings hold",
+    "engines/media_reader.py": "hands on what Python needs to start, and nothing else",
 }
 
 

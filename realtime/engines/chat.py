@@ -21,6 +21,7 @@ from realtime.engines.refusals import NO_CODE, Refused
 from realtime.engines.sse import MAX_EVENT, SseParser
 from realtime.errors import CONTEXT_LENGTH_EXCEEDED, EngineError
 from realtime.ports import LlmEvent, LlmRequest, TextDelta
+from realtime.wire.items import InputImage, Message
 
 MAX_SOUND_EVENT = 8 << 20
 """Bytes of one event of a spoken answer: who makes the whole sound first sends it as one, here of two minutes in base64 at 24 kHz."""
@@ -30,6 +31,8 @@ _PATH = "/chat/completions"
 
 class ChatLlm:
     """`ports.Llm` over HTTP. `dice` (0..1) and `pause` (seconds) are the chance and the patience of its retries."""
+
+    sees = True
 
     def __init__(
         self,
@@ -98,10 +101,15 @@ class ChatLlm:
                 return reply
 
     async def _body(self, request: LlmRequest, shape: Shape) -> bytes:
-        if not request.sounds:
+        if not request.sounds and not _shows(request):
             return body(self.name, request, shape)
-        # A minute of sound is megabytes to be written as base64: not on the loop.
+        # A minute of sound, or a dozen pictures, are megabytes of base64: not on the loop.
         return await asyncio.to_thread(body, self.name, request, shape)
+
+
+def _shows(request: LlmRequest) -> bool:
+    """Are there pictures?"""
+    return any(isinstance(part, InputImage) for item in request.items if isinstance(item, Message) for part in item.content)
 
 
 def _is_qwens(base_url: str) -> bool:

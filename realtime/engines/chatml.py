@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from realtime.errors import EngineError
 from realtime.ports import LlmRequest
@@ -17,8 +17,10 @@ from realtime.wire.items import (
     Audio,
     FunctionCall,
     FunctionCallOutput,
+    Image,
     InputAudio,
     InputImage,
+    InputVideo,
     Item,
     McpApprovalRequest,
     McpApprovalResponse,
@@ -27,6 +29,7 @@ from realtime.wire.items import (
     Message,
     OutputAudio,
     Part,
+    Video,
 )
 
 TURN_START = "<|im_start|>"
@@ -95,8 +98,11 @@ def _words(part: Part) -> str:
             return "(I said something that could not be understood.)" if transcript is None else transcript or "(I say nothing.)"
         case OutputAudio(transcript=transcript) | Audio(transcript=transcript):
             return transcript or ""
-        case InputImage():
-            return "(I sent a picture, which you cannot see.)"
+        case InputImage(width=width, height=height, format=format):
+            size = "" if width is UNSET else f" of {width} x {height} pixels"
+            return f"(I sent a picture{size}{'' if format is UNSET else f' ({format})'}, which you cannot see.)"
+        case InputVideo() | Image() | Video():
+            raise AssertionError("files are read before")
         case _:
             return part.text
 

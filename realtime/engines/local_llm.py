@@ -62,6 +62,8 @@ class _Settings(Struct):
 class LocalLlm:
     """Implements `ports.Llm`. Make it with `load`; several requests at once are welcome."""
 
+    sees = False
+
     def __init__(self, generator: Generator, tokenizer: Tokenizer, *, name: str, context: int, workers: int) -> None:
         self.name = name
         self._generator = generator

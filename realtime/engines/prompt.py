@@ -19,11 +19,14 @@ from realtime.media import formats, wav
 from realtime.ports import LlmRequest, Recording
 from realtime.wire.items import (
     Audio,
+    Detail,
     FunctionCall,
     FunctionCallOutput,
+    Image,
     InputAudio,
     InputImage,
     InputText,
+    InputVideo,
     Item,
     McpApprovalRequest,
     McpApprovalResponse,
@@ -33,6 +36,7 @@ from realtime.wire.items import (
     OutputText,
     Part,
     Text,
+    Video,
     function_name,
 )
 from realtime.wire.settings import encoding, sample_rate
@@ -43,6 +47,9 @@ INAUDIBLE = "[inaudible]"
 SILENCE = "[silence]"
 """Stands for an item in which nobody said a word: only noise, or somebody who is waited for."""
 
+
+FADED = "[an earlier picture, which is no longer kept]"
+"""Stands for a picture that was let go, as a conversation has room for so many."""
 
 PENDING = "(There is no result yet.)"
 """Stands for the result of a tool that is still at work, or not yet approved of, while the conversation goes on."""
@@ -68,7 +75,7 @@ class ImageUrl(Struct, frozen=True):
 
     url: str
     """`data:` URI."""
-    detail: Literal["auto", "low", "high"]
+    detail: Detail
 
 
 class ImagePart(Struct, tag="image_url", frozen=True):
@@ -220,19 +227,16 @@ def _said(message: Message, sounds: Sounds) -> ChatMessage:
 
 def _shown(message: Message, sounds: Sounds) -> str | list[TextPart | ImagePart | AudioPart]:
     parts = [sounds.get((message.id, index)) or _part(part) for index, part in enumerate(message.content)]
-    if all(isinstance(part, TextPart) for part in parts):
-        return _words(message.content)
-    return parts
+    words = [part.text for part in parts if isinstance(part, TextPart)]
+    return "\n".join(filter(None, words)) if len(words) == len(parts) else parts
 
 
 def _part(part: Part) -> TextPart | ImagePart:
     return _picture(part) if isinstance(part, InputImage) else TextPart(_word(part))
 
 
-def _picture(part: InputImage) -> ImagePart:
-    if part.image_url is UNSET:
-        raise AssertionError("a picture reached a model without its data: only clients are shown it so")
-    return ImagePart(ImageUrl(part.image_url, part.detail))
+def _picture(part: InputImage) -> ImagePart | TextPart:
+    return TextPart(FADED) if part.image_url is UNSET else ImagePart(ImageUrl(part.image_url, part.detail))
 
 
 def _words(parts: list[Part]) -> str:
@@ -247,7 +251,7 @@ def _word(part: Part) -> str:
             return INAUDIBLE if transcript is None else transcript or SILENCE
         case OutputAudio(transcript=transcript) | Audio(transcript=transcript):
             return transcript or ""
-        case InputImage():
-            raise AssertionError("a picture has no words; only users show pictures")
+        case InputImage() | InputVideo() | Image() | Video():
+            raise AssertionError("a picture has no words; only users show pictures, and files are read before")
         case _:
             assert_never(part)

@@ -15,8 +15,10 @@ from contextlib import aclosing
 from typing import Any, TypeVar, assert_never
 
 import numpy as np
+from msgspec import Raw
 
-from realtime.errors import EngineError
+from realtime.errors import EngineError, MediaError
+from realtime.media.readings import Picture, Reading, Wanted
 from realtime.ports import (
     EAR_RATE,
     VAD_WINDOW,
@@ -36,9 +38,11 @@ from realtime.wire.items import (
     Audio,
     FunctionCall,
     FunctionCallOutput,
+    Image,
     InputAudio,
     InputImage,
     InputText,
+    InputVideo,
     Item,
     ListedTool,
     McpApprovalRequest,
@@ -50,6 +54,7 @@ from realtime.wire.items import (
     OutputText,
     Part,
     Text,
+    Video,
 )
 from realtime.wire.mcp import McpTool
 
@@ -81,6 +86,9 @@ TONE_SECONDS = 0.1
 FADE_SECONDS = 0.01
 """At either end of a clause, so that the hum doesn't click."""
 
+GREY = Picture(b"", 1, 1, "PNG")
+"""What `ScriptedReader` reads without a script."""
+
 Scripted = TypeVar("Scripted")
 
 
@@ -99,7 +107,7 @@ def _text(part: Part) -> str:
             return text
         case InputAudio(transcript=transcript) | OutputAudio(transcript=transcript) | Audio(transcript=transcript):
             return transcript or ""
-        case InputImage():
+        case InputImage() | InputVideo() | Image() | Video():
             return ""
         case _:
             assert_never(part)
@@ -133,6 +141,8 @@ def echo(request: LlmRequest) -> str:
 
 class ScriptedLlm:
     """Implements `ports.Llm`. `answers` are given in order, then `otherwise`; a function is asked for every answer."""
+
+    sees = True
 
     def __init__(
         self,
@@ -264,6 +274,26 @@ class ScriptedTts:
         at = np.arange(round(seconds * self.sample_rate)) / self.sample_rate
         fade = np.minimum(1.0, np.minimum(at, at[::-1]) / FADE_SECONDS)
         return (np.sin(2 * np.pi * TONE_HZ * at) * fade * TONE_LEVEL * 32767).astype(np.int16)
+
+
+class ScriptedReader:
+    """Implements `ports.MediaReader`. `readings` are given in order, then `otherwise`, whatever the file is."""
+
+    def __init__(self, readings: Iterable[Reading | MediaError] = (), *, otherwise: Reading = GREY) -> None:
+        self._readings = deque(readings)
+        self._otherwise = otherwise
+        self.wanted: deque[Wanted] = deque(maxlen=MAX_REMEMBERED)
+        """What every file was read for."""
+
+    async def read(self, file: str | bytes | Raw, wanted: Wanted) -> Reading:
+        self.wanted.append(wanted)
+        reading = _next(self._readings, self._otherwise)
+        if isinstance(reading, MediaError):
+            raise reading
+        return reading
+
+    async def close(self) -> None:
+        pass
 
 
 class ScriptedToolServers:

@@ -9,7 +9,8 @@ from collections import deque
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
 from realtime.session import inputs
-from realtime.session.inputs import Input
+from realtime.session.inputs import Happening
+from realtime.session.intake import Intake
 from realtime.session.machine import Session
 from realtime.wire.codec import Codec
 
@@ -22,11 +23,12 @@ OUR_FAULT = 1011
 class Runner:
     """`post` is synchronous and may be called from anywhere on the loop, even while it runs: one input is finished before the next."""
 
-    def __init__(self, session: Session, engines: Engines, codec: Codec, outbox: Outbox) -> None:
+    def __init__(self, session: Session, intake: Intake, engines: Engines, codec: Codec, outbox: Outbox) -> None:
         self._session = session
+        self._intake = intake
         self._outbox = outbox
         self._performer = Performer(engines, codec, outbox, self.post)
-        self._inbox: deque[Input] = deque()
+        self._inbox: deque[Happening] = deque()
         self._draining = False
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -36,8 +38,11 @@ class Runner:
         self.idle = asyncio.Event()
         """Set while no response is running, and once the session is over."""
         self.idle.set()
+        self._room = asyncio.Event()
+        """Set while more events with files may come."""
+        self._room.set()
 
-    def post(self, input: Input) -> None:
+    def post(self, input: Happening) -> None:
         """Have the session take an input, and do what it asks."""
         if self._closed:
             return
@@ -55,21 +60,20 @@ class Runner:
         finally:
             self._draining = False
 
-    def _take(self, input: Input) -> None:
-        session, perform = self._session, self._performer.perform
-        for effect in session.receive(input, now=self._loop.time()):
+    def _take(self, posted: Happening) -> None:
+        session, perform, now = self._session, self._performer.perform, self._loop.time()
+        for input in self._intake.take(posted, session.settings.audio.input.format, now=now):
+            for effect in session.receive(input, now=now):
+                perform(effect)
+        for effect in self._intake.effects():
             perform(effect)
         if session.busy is self.idle.is_set():
-            self._turn_idle(not session.busy)
+            _set(self.idle, not session.busy)
+        if self._intake.full is self._room.is_set():
+            _set(self._room, not self._intake.full)
         deadline = session.deadline()
         if deadline != self._deadline:
             self._arm(deadline)
-
-    def _turn_idle(self, idle: bool) -> None:
-        if idle:
-            self.idle.set()
-        else:
-            self.idle.clear()
 
     def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:
@@ -84,11 +88,12 @@ class Runner:
     @property
     def behind(self) -> bool:
         """Should the connection wait before it reads on?"""
-        return self._performer.listening.behind
+        return self._performer.listening.behind or not self._room.is_set()
 
     async def catch_up(self) -> None:
-        """Wait until the detector has heard most of what has come."""
+        """Wait until the detector has heard most of what has come, and there is room for files."""
         await self._performer.listening.catch_up()
+        await self._room.wait()
 
     async def close(self) -> None:
         """Stop every job of the session and its timer."""
@@ -97,3 +102,11 @@ class Runner:
             self._timer.cancel()
         await self._performer.close()
         self.idle.set()
+        self._room.set()
+
+
+def _set(event: asyncio.Event, is_so: bool) -> None:
+    if is_so:
+        event.set()
+    else:
+        event.clear()

@@ -13,7 +13,7 @@ from typing import TypeVar, assert_never
 
 from msgspec import Struct
 
-from realtime.errors import EngineError
+from realtime.errors import EngineError, MediaError
 from realtime.ports import (
     ArgumentsDelta,
     AudioDelta,
@@ -21,6 +21,7 @@ from realtime.ports import (
     Finished,
     Float32,
     Llm,
+    MediaReader,
     Stt,
     TextDelta,
     ToolServers,
@@ -33,8 +34,8 @@ from realtime.runner.outbox import Outbox
 from realtime.runner.sounds import Mouth, heard
 from realtime.runner.tasks import Tasks
 from realtime.session import inputs
-from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, Judge, ListTools, Send, Speak, Transcribe
-from realtime.session.inputs import Input
+from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, Judge, ListTools, Read, Send, Speak, Transcribe
+from realtime.session.inputs import Happening
 from realtime.wire.codec import Codec
 from realtime.wire.server import ErrorInfo
 
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 INLINE_SECONDS = 2.0
 """Sound of one piece that is converted on the loop: half a millisecond of work, less than a worker thread's queue costs."""
 
-E = TypeVar("E", Generate, Speak, Transcribe, Judge, ListTools, CallTool)
+E = TypeVar("E", Generate, Speak, Transcribe, Judge, Read, ListTools, CallTool)
 
 
 class Engines(Struct, frozen=True):
@@ -55,6 +56,7 @@ class Engines(Struct, frozen=True):
     """None: there is no voice, and no session is allowed to want one."""
     vad: Vad
     tool_servers: ToolServers
+    media: MediaReader
     workers: Executor
     """Threads for the detector and for conversions."""
     judge: TurnJudge | None = None
@@ -65,13 +67,15 @@ def error_info(error: Exception) -> ErrorInfo:
     """What the client is told of a failure: an engine's own words, or no more than that it was ours."""
     if isinstance(error, EngineError):
         return ErrorInfo(type=error.type, code=error.code, message=error.message)
+    if isinstance(error, MediaError):
+        return ErrorInfo(code=error.code, message=error.message)
     return ErrorInfo(type="server_error", code="internal_error", message="The server failed while doing this; its log says more.")
 
 
 class Performer:
     """The effects of one session."""
 
-    def __init__(self, engines: Engines, codec: Codec, outbox: Outbox, post: Callable[[Input], None]) -> None:
+    def __init__(self, engines: Engines, codec: Codec, outbox: Outbox, post: Callable[[Happening], None]) -> None:
         self._engines = engines
         self._codec = codec
         self._outbox = outbox
@@ -94,6 +98,8 @@ class Performer:
                 self._tasks.start(effect.item_id, self._guard(self._transcribe, effect, lambda error: _not_transcribed(effect, error)))
             case Judge(item_id=id, attempt=attempt):
                 self._tasks.start(id, self._guard(self._judge, effect, lambda error: inputs.TurnJudged(id, attempt, None)))
+            case Read(id=id, index=index):
+                self._tasks.start(id, self._guard(self._read, effect, lambda error: inputs.FileBroke(id, index, error)))
             case ListTools(item_id=id):
                 self._tasks.start(id, self._guard(self._list_tools, effect, lambda error: inputs.ToolListingBroke(id, error)))
             case CallTool(item_id=id):
@@ -112,12 +118,12 @@ class Performer:
 
     # Jobs
 
-    async def _guard(self, job: Callable[[E], Awaitable[None]], effect: E, broke: Callable[[ErrorInfo], Input]) -> None:
+    async def _guard(self, job: Callable[[E], Awaitable[None]], effect: E, broke: Callable[[ErrorInfo], Happening]) -> None:
         """The top of every job: whatever goes wrong in it is an outcome."""
         try:
             await job(effect)
         except Exception as error:
-            if not isinstance(error, EngineError):
+            if not isinstance(error, EngineError | MediaError):
                 log.exception("A job of ours failed")
             self._post(broke(error_info(error)))
 
@@ -191,6 +197,10 @@ class Performer:
     async def _heard(self, effect: Transcribe | Judge) -> Float32:
         return await asyncio.get_running_loop().run_in_executor(self._engines.workers, heard, effect.audio, effect.format)
 
+    async def _read(self, effect: Read) -> None:
+        reading = await self._engines.media.read(effect.file, effect.wanted)
+        self._post(inputs.FileRead(effect.id, effect.index, reading))
+
     async def _list_tools(self, effect: ListTools) -> None:
         tools = await self._engines.tool_servers.tools(effect.server)
         self._post(inputs.ToolsListed(effect.item_id, tools))
@@ -210,7 +220,7 @@ class Performer:
         self._post(inputs.DetectionFailed(epoch, error_info(error)))
 
 
-def _not_transcribed(effect: Transcribe, error: ErrorInfo) -> Input:
+def _not_transcribed(effect: Transcribe, error: ErrorInfo) -> Happening:
     # agents-realtime drops the event when `param` is null (PROTOCOL 3.2).
     told = ErrorInfo(type="transcription_error", code=error.code, message=error.message, param="audio")
     return inputs.TranscriptionBroke(effect.item_id, effect.content_index, told, effect.attempt)

@@ -13,7 +13,9 @@ from realtime.runner.loop import Runner
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines
 from realtime.session import inputs
+from realtime.session.intake import Intake
 from realtime.session.machine import Session
+from realtime.wire.client import ClientEvent
 from realtime.wire.codec import Codec
 
 GOODBYE_SECONDS = 5
@@ -23,12 +25,14 @@ GOODBYE_SECONDS = 5
 class Connection:
     """The session of one client, for as long as the client stays."""
 
-    def __init__(self, socket: ServerConnection, session: Session, engines: Engines, codec: Codec, latency: float = 0.0) -> None:
+    def __init__(
+        self, socket: ServerConnection, session: Session, intake: Intake, engines: Engines, codec: Codec, latency: float = 0.0
+    ) -> None:
         """`latency`: seconds to wait before every frame to the client."""
         self._socket = socket
         self._codec = codec
         self._outbox = Outbox(socket, latency)
-        self._runner = Runner(session, engines, codec, self._outbox)
+        self._runner = Runner(session, intake, engines, codec, self._outbox)
 
     async def run(self) -> None:
         """Serve until the socket is closed."""
@@ -44,14 +48,27 @@ class Connection:
             await self._runner.close()
 
     async def _read(self) -> None:
-        decode, runner = self._codec.decode, self._runner
-        async for frame in self._socket:
+        runner = self._runner
+        while True:
             try:
-                runner.post(decode(frame))
+                runner.post(await self._event())
             except ClientError as error:
                 runner.post(inputs.FrameRefused(error))
             if runner.behind:
                 await runner.catch_up()
+
+    async def _event(self) -> ClientEvent:
+        """The next. Raises `ClientError`, and `ConnectionClosed` when no more come."""
+        pieces = self._socket.recv_streaming()
+        first = await anext(pieces)
+        rest = [piece.encode() async for piece in pieces if isinstance(piece, str)]
+        if not rest or isinstance(first, bytes):
+            return self._codec.decode(first)
+        # Nobody else shall wait while megabytes are put together and looked through.
+        return await asyncio.to_thread(self._whole, [first.encode(), *rest])
+
+    def _whole(self, pieces: list[bytes]) -> ClientEvent:
+        return self._codec.decode(memoryview(b"".join(pieces)))
 
     async def finish(self, grace_seconds: float) -> None:
         """Let running responses end, for so long at the most; then say goodbye."""

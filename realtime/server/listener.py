@@ -5,31 +5,47 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from realtime.errors import ConfigError
 from realtime.runner.perform import Engines
 from realtime.server import http
 from realtime.server.connection import Connection
+from realtime.server.fragments import Cutter
 from realtime.session.abilities import Abilities
 from realtime.session.ids import Ids
+from realtime.session.intake import Intake
 from realtime.session.machine import Session
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
 from realtime.wire.settings import AnySettings, Settings, Transcription, TranscriptionAudio, TranscriptionSettings
 
-MAX_FRAME = 64 * 1024 * 1024
-"""Bytes of one frame. 15 MiB of audio are 20 MiB of base64: a frame that holds somewhat more is answered, one over this ends the socket."""
+FRAME_BYTES = 32 * 1024 * 1024
+"""Bytes of one frame, beside the base64 of the largest file. 15 MiB of audio are 20 MiB of base64: a frame that holds somewhat more is
+answered, one over the limit ends the socket."""
 
 PING_SECONDS = 20
 """Between pings, as upstream does (PROTOCOL 1.4)."""
+
+
+class Socket(ServerConnection):
+    """The library's, which is given no large frames."""
+
+    def __init__(self, *arguments: Any, largest: int, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._cutter = Cutter(largest)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(self._cutter.feed(data) if self.protocol.state is State.OPEN else data)
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -66,6 +82,7 @@ class Listener:
         return port
 
     async def __aenter__(self) -> Self:
+        largest = FRAME_BYTES + self._service.abilities.media_bytes * 4 // 3
         try:
             self._server = await serve(
                 self._serve,
@@ -74,7 +91,8 @@ class Listener:
                 process_request=http.answer,
                 select_subprotocol=http.subprotocol,
                 compression=None,  # audio in base64 hardly shrinks, and every session would hold a window of 64 KB
-                max_size=MAX_FRAME,
+                max_size=largest,
+                create_connection=partial(Socket, largest=largest),  # type: ignore[arg-type]  # it is called, and no more
                 ping_interval=PING_SECONDS,
                 ping_timeout=PING_SECONDS,
                 server_header="realtime",
@@ -94,17 +112,17 @@ class Listener:
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
         codec = self._codecs[http.dialect(socket.request)]
-        session = self._session(codec, socket.request)
-        connection = Connection(socket, session, self._service.engines, codec, self._service.latency)
+        service, ids = self._service, self._service.new_ids()
+        session = self._session(codec, socket.request, ids)
+        connection = Connection(socket, session, Intake(ids, service.abilities), service.engines, codec, service.latency)
         self._connections.add(connection)
         try:
             await connection.run()
         finally:
             self._connections.discard(connection)
 
-    def _session(self, codec: Codec, request: Request) -> Session:
+    def _session(self, codec: Codec, request: Request, ids: Ids) -> Session:
         service = self._service
-        ids = service.new_ids()
         expires_at = int(time.time() + service.abilities.session_seconds)  # noqa: TID251 - a date for the client, no measure
         settings: AnySettings
         if http.transcribes_only(request):

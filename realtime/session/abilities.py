@@ -18,6 +18,10 @@ class Abilities(Struct, frozen=True, kw_only=True):
     """ENABLE_AUDIO_PROCESSING"""
     images: bool = True
     """ENABLE_IMAGE_PROCESSING"""
+    videos: bool = True
+    """ENABLE_VIDEO_PROCESSING"""
+    sees: bool = True
+    """The model is shown pictures; one that sees nothing is told in words that there are some."""
     judges: bool = False
     """There is a model that hears whether a turn is over; else its words must tell."""
     interruption_ms: int = 96
@@ -28,5 +32,13 @@ class Abilities(Struct, frozen=True, kw_only=True):
     """What the model can be told at once, in tokens; 0 where nobody knows: then only an endpoint's refusal shortens a conversation."""
     audio_bytes: int = 32 * 1024 * 1024
     """Sound of a conversation that is kept: eleven minutes of PCM at 24 kHz. `retrieve` gives back no more than that."""
+    image_bytes: int = 32 * 1024 * 1024
+    """Pictures of a conversation that are kept, in base64: about a hundred photographs."""
+    media_bytes: int = 64 * 1024 * 1024
+    """MAX_MEDIA_BYTES: of one picture, sound or clip, as a file."""
+    camera_fps: float = 1.0
+    """Frames of a camera that are taken in a second; others are let go unread."""
+    camera_frames: int = 12
+    """Frames of a camera that the model is shown, and that one turn may have."""
     mcp_urls: tuple[str, ...] | None = None
     """REALTIME_MCP_URLS: beginnings of the addresses that clients may name as tool servers; None for any."""

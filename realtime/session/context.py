@@ -2,9 +2,10 @@
 
 Owns which items the prompt has forgotten. They stay in the conversation: nothing is deleted here, and nobody but the model misses them.
 
-Turns leave whole and oldest first: a user's message and all that follows it, up to the next one. Three things never leave: messages of the
-system, for they are instructions; the newest turn, for it is what is to be answered; and one half of a tool's call and result. Where a
-result comes so late that its call has been forgotten already, the call's turn is told again.
+What a camera saw leaves first, all of it that is older than the newest turn. Then turns leave, whole and oldest first: a user's message,
+the pictures before it, and all that follows it, up to the next one. Three things never leave: messages of the system, for they are
+instructions; the newest turn, for it is what is to be answered; and one half of a tool's call and result. Where a result comes so late that
+its call has been forgotten already, the call's turn is told again.
 
 What has left stays away, and a cut takes more than it must: so the prompts of successive turns begin alike, and the endpoint's cache of
 prompts hits.
@@ -20,8 +21,9 @@ from msgspec import UNSET
 
 from realtime.ports import LlmRequest, TokenUsage
 from realtime.session.response import Terms
+from realtime.session.seeing import Place, frames, is_frame, without
 from realtime.session.usage import item_tokens, text_tokens
-from realtime.wire.items import FunctionCall, FunctionCallOutput, InputImage, Item, Message
+from realtime.wire.items import FunctionCall, FunctionCallOutput, Item, Message
 from realtime.wire.settings import RetentionRatio
 
 RETENTION = 0.8
@@ -33,9 +35,6 @@ REFUSED_RETENTION = 0.5
 
 ANSWER_SHARE = 1 / 8
 """Of the model's context, what is left free for an answer without a limit of its own: as upstream, 4,096 of 32,768 tokens."""
-
-IMAGE_TOKENS = 765
-"""What a picture is taken to cost: one of 1024 x 1024 in high detail at OpenAI (85 + 4 x 170). Its data says nothing of its size here."""
 
 SAMPLE = 256
 """Estimated tokens from which a prompt tells how the endpoint counts: in a shorter one its template weighs more than the words."""
@@ -53,12 +52,14 @@ class Context:
         self._limit = limit
         self._forgotten: set[str] = set()
         """Ids of the items that are left out."""
+        self._unseen: set[Place] = set()
+        """Frames of a camera that are left out."""
         self._scale = 1.0
         """Tokens that the endpoint counts for one that we estimate."""
 
     def tell(self, items: Items, terms: Terms) -> Items | None:
         """What goes into the prompt of a whole conversation, oldest first; None where it is too long and must not be cut."""
-        told = self._recall(items) if self._forgotten else items
+        told = self._recall(items) if self._forgotten or self._unseen else items
         room = self._room(terms)
         if room is None or self._tokens(told) <= room:
             return told
@@ -76,7 +77,7 @@ class Context:
 
     def learn(self, request: LlmRequest, counted: TokenUsage) -> None:
         """Compare the endpoint's count of a prompt with ours."""
-        estimate = _head_tokens(request.instructions, request.tools) + sum(map(_weight, request.items))
+        estimate = _head_tokens(request.instructions, request.tools) + sum(map(item_tokens, request.items))
         if estimate >= SAMPLE:
             # Never below the estimate: some count only what their cache lacked, or what they did not cut off (ollama/ollama#3427).
             self._scale = min(max(1.0, counted.input_tokens / estimate), MAX_SCALE)
@@ -86,6 +87,7 @@ class Context:
     def release(self, item_id: str) -> None:
         """The item is deleted: its id may come back as somebody else's."""
         self._forgotten.discard(item_id)
+        self._unseen = {place for place in self._unseen if place[0] != item_id}
 
     def _recall(self, items: Items) -> Items:
         """Bring what is forgotten in line with a conversation that may have changed anywhere; return the rest of it."""
@@ -93,15 +95,25 @@ class Context:
         forgotten = set(self._forgotten)
         needed = {id for turn in _needed(turns) for id in map(_id, turn)}
         for turn in turns:
-            if turn and _opens(turn[0]) and _id(turn[0]) in forgotten:
+            if any(_opens(item) and _id(item) in forgotten for item in turn):
                 forgotten.update(map(_id, turn))  # who joined it later
         lost = {item.call_id for item in items if isinstance(item, FunctionCall | FunctionCallOutput) and _id(item) in forgotten}
         forgotten.update(_id(item) for item in items if _call_id(item) in lost)
         self._forgotten = forgotten - needed
-        return tuple(item for item in items if _id(item) not in self._forgotten)
+        newest = set(map(_id, turns[-1]))
+        self._unseen = {place for place in self._unseen if place[0] not in newest}
+        return without(tuple(item for item in items if _id(item) not in self._forgotten), self._unseen)
 
     def _cut(self, told: Items, most: float) -> Items:
-        """Leave out the oldest turns, one at least, until no more than so many tokens are left. The newest stays, whatever it has."""
+        """Leave out what a camera saw before the newest turn; if that is not enough, the oldest turns, one at least, until no more than so
+        many tokens are left. The newest stays, whatever it has."""
+        newest = set(map(_id, _turns(told)[-1]))
+        unseen = {place for place in frames(told) if place[0] not in newest}
+        if unseen:
+            self._unseen |= unseen
+            told = without(told, unseen)
+            if self._tokens(told) <= most:
+                return told
         turns = _turns(told)
         kept = _needed(turns)
         calls = _calls(told)
@@ -133,7 +145,7 @@ class Context:
         return max(0, int(min(limits))) if limits else None
 
     def _tokens(self, items: Iterable[Item]) -> float:
-        return sum(map(_weight, items)) * self._scale
+        return sum(map(item_tokens, items)) * self._scale
 
 
 def _retention(terms: Terms) -> float:
@@ -145,20 +157,24 @@ def _head_tokens(instructions: str, tools: tuple[object, ...]) -> int:
     return text_tokens(instructions) + (text_tokens(msgspec.json.encode(tools)) if tools else 0)
 
 
-def _weight(item: Item) -> int:
-    pictures = sum(isinstance(part, InputImage) for part in item.content) if isinstance(item, Message) else 0
-    return item_tokens(item) + pictures * IMAGE_TOKENS
-
-
 def _turns(items: Items) -> list[list[Item]]:
-    """The conversation without its instructions, cut before every message of the user. The first may begin with something else."""
+    """The conversation without its instructions, cut before every message of the user. The first may begin with something else.
+
+    A picture that stands alone was shown with what is said next.
+    """
     turns: list[list[Item]] = [[]]
+    shown: list[Item] = []
     for item in items:
         if isinstance(item, Message) and item.role == "system":
             continue
+        if is_frame(item):
+            shown.append(item)
+            continue
         if _opens(item):
             turns.append([])
-        turns[-1].append(item)
+        turns[-1] += [*shown, item]
+        shown = []
+    turns[-1] += shown
     return turns
 
 
@@ -181,7 +197,7 @@ def _calls(items: Items) -> dict[str | None, list[Item]]:
 
 
 def _opens(item: Item) -> bool:
-    return isinstance(item, Message) and item.role == "user"
+    return isinstance(item, Message) and item.role == "user" and not is_frame(item)
 
 
 def _call_id(item: Item) -> str | None:

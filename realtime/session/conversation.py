@@ -1,4 +1,4 @@
-"""The ordered list of items, with the sound that belongs to them."""
+"""The ordered list of items, with the sound that belongs to them, and how much of sounds and pictures is kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.session.sound import Sound
-from realtime.wire.items import FunctionCall, InputAudio, Item, McpApprovalRequest, McpCall, McpListTools, Message, OutputAudio
+from realtime.wire.items import FunctionCall, InputAudio, InputImage, Item, McpApprovalRequest, McpCall, McpListTools, Message, OutputAudio
 
 ROOT = "root"
 """`previous_item_id` that means the beginning."""
@@ -33,6 +33,10 @@ class Entry(Struct):
         part = content[content_index] if content_index < len(content) else None
         return part if isinstance(part, InputAudio | OutputAudio) else None
 
+    @property
+    def pictures(self) -> list[InputImage]:
+        return [part for part in self.item.content if isinstance(part, InputImage)] if isinstance(self.item, Message) else []
+
 
 def snapshot(item: Item) -> Item:
     """A copy that later changes of the item don't reach: what is sent is what was true then."""
@@ -50,6 +54,28 @@ def _is_said(item: Item) -> bool:
             return item.status != "in_progress"
 
 
+class Store:
+    """How many bytes of one kind each item holds, those that came first before others."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, int] = {}
+        self.size = 0
+        """Of all of them."""
+
+    def put(self, item_id: str, size: int) -> None:
+        """The item holds so much now."""
+        self.size += size - self._items.pop(item_id, 0)
+        if size:
+            self._items[item_id] = size
+
+    def excess(self, most: int) -> Iterator[str]:
+        """The ids of items, oldest first, for as long as more than `most` is held."""
+        for item_id in list(self._items):
+            if self.size <= most:
+                break
+            yield item_id
+
+
 class Conversation:
     """Items in order, found by id."""
 
@@ -57,10 +83,8 @@ class Conversation:
         self.id = id
         self._entries: dict[str, Entry] = {}
         self._order: list[str] = []
-        self._held: dict[str, int] = {}
-        """Bytes of sound by item, those that came first before others."""
-        self.held = 0
-        """Bytes of sound in all."""
+        self.sounds = Store()
+        self.pictures = Store()
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._entries
@@ -121,25 +145,28 @@ class Conversation:
     def delete(self, item_id: str) -> None:
         del self._entries[item_id]
         self._order.remove(item_id)
-        self.held -= self._held.pop(item_id, 0)
+        self.sounds.put(item_id, 0)
+        self.pictures.put(item_id, 0)
 
-    # Sounds are large, and a conversation is long
+    # Sounds and pictures are large, and a conversation is long
 
     def weigh(self, entry: Entry) -> None:
-        """Count the sounds of an entry, which came or changed."""
-        held = sum(sound.held for sound in entry.sounds.values())
-        self.held += held - self._held.pop(entry.id, 0)
-        if held:
-            self._held[entry.id] = held
+        """Count the sounds and the pictures of an entry, which came or changed."""
+        self.sounds.put(entry.id, sum(sound.held for sound in entry.sounds.values()))
+        self.pictures.put(entry.id, sum(len(picture.image_url or "") for picture in entry.pictures))
 
-    def let_go(self, most: int, needed: Callable[[str], bool]) -> None:
-        """Release the oldest sounds until no more than `most` bytes are held. The newest item keeps its own, and so does who needs them."""
-        for item_id in list(self._held):
-            if self.held <= most:
-                break
-            if item_id == self.last_id or needed(item_id):
-                continue
-            entry = self._entries[item_id]
-            for sound in entry.sounds.values():
-                sound.release()
-            self.weigh(entry)
+    def let_go(self, sounds: int, pictures: int, needed: Callable[[str], bool]) -> None:
+        """Release the oldest until no more than so many bytes of each are held. The newest item keeps its own, and so does who needs its
+        sounds."""
+        for item_id in self.sounds.excess(sounds):
+            if item_id != self.last_id and not needed(item_id):
+                entry = self._entries[item_id]
+                for sound in entry.sounds.values():
+                    sound.release()
+                self.weigh(entry)
+        for item_id in self.pictures.excess(pictures):
+            if item_id != self.last_id:
+                entry = self._entries[item_id]
+                for picture in entry.pictures:
+                    picture.image_url = UNSET
+                self.weigh(entry)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
+from realtime.media.readings import Wanted
 from realtime.ports import LlmRequest
 from realtime.session.ids import Ids
 from realtime.wire.mcp import McpTool
@@ -81,6 +82,18 @@ class Speak(Struct, frozen=True, tag=True):
     format: AudioFormat
 
 
+class Read(Struct, frozen=True, tag=True):
+    """Read a file that came in an event."""
+
+    id: str
+    """Of what waits for it."""
+    index: int
+    """Tells it from other files of the same event."""
+    file: str | bytes | Raw
+    """Base64, perhaps as a `data:` URI; the file itself; or a JSON string of such base64."""
+    wanted: Wanted
+
+
 class ListTools(Struct, frozen=True, tag=True):
     """Ask a server what it offers."""
 
@@ -101,7 +114,7 @@ class CallTool(Struct, frozen=True, tag=True):
 
 
 class Abandon(Struct, frozen=True, tag=True):
-    """Stop every job that serves this response or item; nothing more of it is wanted."""
+    """Stop every job that serves this response, item or event; nothing more of it is wanted."""
 
     id: str
 
@@ -114,7 +127,7 @@ class Close(Struct, frozen=True, tag=True):
     reason: str
 
 
-Effect = Send | Detect | Transcribe | Judge | Generate | Speak | ListTools | CallTool | Abandon | Close
+Effect = Send | Detect | Transcribe | Judge | Generate | Speak | Read | ListTools | CallTool | Abandon | Close
 
 
 class Effects:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from realtime.errors import ClientError
+from realtime.media.readings import Reading
 from realtime.ports import TokenLogprob, TokenUsage
 from realtime.wire.client import ClientEvent
-from realtime.wire.items import ListedTool
+from realtime.wire.items import InputImage, ListedTool
 from realtime.wire.server import ErrorInfo
 
 
@@ -24,6 +25,26 @@ class FrameRefused(Struct, frozen=True, tag=True):
     """A frame arrived that is no client event."""
 
     error: ClientError
+
+
+class PictureSeen(Struct, frozen=True, tag=True):
+    """A frame of the client's camera has been read."""
+
+    picture: InputImage
+    event_id: str | None = None
+    """The client's own."""
+
+
+class FilesAwaited(Struct, frozen=True, tag=True):
+    """An item is on its way, and its files are still being read."""
+
+    id: str
+
+
+class FilesSettled(Struct, frozen=True, tag=True):
+    """It has come, or has been refused."""
+
+    id: str
 
 
 class TimePassed(Struct, frozen=True, tag=True):
@@ -185,9 +206,31 @@ class ToolBroke(Struct, frozen=True, tag=True):
     """`http_error` and `protocol_error` have a number for a code; whatever else it is, the tool has failed."""
 
 
+class FileRead(Struct, frozen=True, tag=True):
+    """A `Read` ended well."""
+
+    id: str
+    index: int
+    reading: Reading
+
+
+class FileBroke(Struct, frozen=True, tag=True):
+    """A `Read` failed."""
+
+    id: str
+    index: int
+    error: ErrorInfo
+
+
+FileOutcome = FileRead | FileBroke
+"""What serves an event that waits for its files, by the id of that."""
+
 ToolOutcome = ToolsListed | ToolListingBroke | ToolReturned | ToolBroke
 """What serves an item, by its id."""
 
 Outcome = ResponseOutcome | ToolOutcome | SpeechScored | SpeechTranscribed | TranscriptionBroke | TurnJudged | DetectionFailed
 
-Input = Outcome | ClientEvent | Opened | FrameRefused | TimePassed | ServerStopping
+Input = Outcome | ClientEvent | Opened | FrameRefused | PictureSeen | FilesAwaited | FilesSettled | TimePassed | ServerStopping
+
+Happening = Input | FileOutcome
+"""What may happen; a file's outcome goes no further than to the intake."""

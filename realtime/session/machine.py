@@ -6,6 +6,7 @@ the same inputs give the same effects. A client's mistake becomes an `error` eve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from msgspec import UNSET, Struct
@@ -13,6 +14,7 @@ from msgspec import UNSET, Struct
 from realtime.errors import ClientError
 from realtime.session.abilities import Abilities
 from realtime.session.admission import admit, check_audio
+from realtime.session.camera import Camera
 from realtime.session.conversation import Conversation, Entry
 from realtime.session.ear import Ear, Heard, TurnBegan, TurnEnded, TurnPaused
 from realtime.session.effects import Close, Effect, Effects
@@ -23,11 +25,14 @@ from realtime.session.inputs import (
     ClauseSounded,
     ClauseSpoken,
     DetectionFailed,
+    FilesAwaited,
+    FilesSettled,
     FrameRefused,
     GenerationFinished,
     Input,
     Opened,
     Outcome,
+    PictureSeen,
     ResponseBroke,
     ServerStopping,
     SpeechGenerated,
@@ -52,7 +57,7 @@ from realtime.session.turns import WINDOW_MS
 from realtime.session.updates import updated
 from realtime.session.view import shown
 from realtime.wire import client, server
-from realtime.wire.items import FunctionCallOutput, InputAudio, McpApprovalResponse, Message, OutputAudio
+from realtime.wire.items import FunctionCallOutput, InputAudio, InputImage, McpApprovalResponse, Message, OutputAudio
 from realtime.wire.settings import AnySettings, ServerVad, Settings, SettingsPatch, seconds
 
 GOING_AWAY = 1001
@@ -79,6 +84,9 @@ class Session:
         self._effects = Effects(ids)
         self._ear = Ear(settings.audio.input.format, settings.audio.input.turn_detection)
         self._speaking = Speaking(self._ear, self._effects, abilities)
+        self._camera = Camera(abilities.camera_frames)
+        self._files: set[str] = set()
+        """Ids of the items that are on their way."""
         self._transcripts = Transcripts(self.conversation, self._effects)
         self._responses = Responses(self.conversation, self._transcripts, self._effects, ids, abilities)
         self._owed: Response | None = None
@@ -113,7 +121,13 @@ class Session:
             case Opened():
                 self._open(now)
             case FrameRefused(error=error):
-                self._refuse(error, error.event_id)
+                self._refuse(error)
+            case PictureSeen():
+                self._see(input)
+            case FilesAwaited(id=id):
+                self._files.add(id)
+            case FilesSettled(id=id):
+                self._settle_files(id)
             case TimePassed():
                 self._pass_time(now)
             case ServerStopping():
@@ -124,8 +138,8 @@ class Session:
             self._pay(self._owed)
         if self._responses.active is not answering:
             self._answered = Answered(now, self._ear.buffer.end_ms) if self._responses.active is None else None
-        if self.conversation.held > self._abilities.audio_bytes:
-            self.conversation.let_go(self._abilities.audio_bytes, self._transcripts.pending)
+        if self.conversation.sounds.size > self._abilities.audio_bytes or self.conversation.pictures.size > self._abilities.image_bytes:
+            self.conversation.let_go(self._abilities.audio_bytes, self._abilities.image_bytes, self._transcripts.pending)
         return self._effects.take()
 
     def deadline(self) -> float | None:
@@ -187,10 +201,11 @@ class Session:
         try:
             self._act(event)
         except ClientError as error:
-            self._refuse(error, event.event_id)
+            error.event_id = event.event_id
+            self._refuse(error)
 
-    def _refuse(self, error: ClientError, event_id: str | None) -> None:
-        detail = server.ErrorDetail(code=error.code, message=error.message, param=error.param, event_id=event_id)
+    def _refuse(self, error: ClientError) -> None:
+        detail = server.ErrorDetail(type=error.type, code=error.code, message=error.message, param=error.param, event_id=error.event_id)
         self._effects.send(server.Error(error=detail))
 
     def _act(self, event: client.ClientEvent) -> None:
@@ -215,6 +230,8 @@ class Session:
                 self._respond(event)
             case client.ResponseCancel():
                 self._responses.cancel(event.response_id)
+            case client.InputImageBufferAppend():
+                raise AssertionError("the intake has pictures read")
             case client.OutputAudioBufferClear():
                 raise ClientError(
                     "invalid_value", "There is no output audio buffer on a websocket: stop the playback yourself.", param="type"
@@ -243,7 +260,7 @@ class Session:
     def _commit_by_hand(self, event: client.InputAudioBufferCommit) -> None:
         audio, item_id = self._ear.commit(), self._speaking.id
         self._speaking.drop()
-        self._transcribe(self._commit(audio, item_id, event.event_id))
+        self._transcribe(self._commit(audio, item_id, event.event_id, seen=self._camera.take()))
 
     def _clear(self, event: client.InputAudioBufferClear) -> None:
         self._ear.clear()
@@ -288,7 +305,7 @@ class Session:
         if item_id is None:
             raise AssertionError("a turn ended that had not begun")
         self._effects.send(server.InputAudioBufferSpeechStopped(audio_end_ms=ended.at_ms, item_id=item_id))
-        entry = self._commit(self._ear.buffer.take(ended.end), item_id)
+        entry = self._commit(self._ear.buffer.take(ended.end), item_id, seen=self._camera.take())
         self._transcribe_turn(entry, draft, ended.speech_ms)
         detection = self.settings.audio.input.turn_detection
         if detection is None or not detection.create_response:
@@ -298,13 +315,21 @@ class Session:
         else:
             self._owed = self._responses.active
 
-    def _commit(self, audio: bytes, item_id: str | None, answers: str | None = None, transcript: str | None = None) -> Entry:
-        """Make an item of audio, under the id that was announced for it, if one was."""
-        item = Message("user", [InputAudio(transcript)], item_id or self._ids.new("item"))
+    def _commit(
+        self,
+        audio: bytes,
+        item_id: str | None,
+        answers: str | None = None,
+        *,
+        transcript: str | None = None,
+        seen: Sequence[InputImage] = (),
+    ) -> Entry:
+        """Make an item of audio, and of what was seen meanwhile, under the id that was announced for it, if one was."""
+        item = Message("user", [InputAudio(transcript), *seen], item_id or self._ids.new("item"))
         entry = Entry(item, {0: Sound(self._ear.buffer.format, audio)})
         committed = server.InputAudioBufferCommitted(previous_item_id=self.conversation.last_id, item_id=entry.id)
         self._effects.send(committed, answers)
-        self._add(entry, None)
+        self._add(entry, None, pictures=False)  # the client has them, and did not ask
         return entry
 
     def _break_silence(self) -> None:
@@ -319,12 +344,27 @@ class Session:
         self._transcripts.silent(entry, self.settings)
         self._answer(silence=True)
 
+    def _see(self, seen: PictureSeen) -> None:
+        """A frame of the camera joins the turn that is being spoken."""
+        if not isinstance(self.settings, Settings):
+            message = "A transcription session looks at no pictures."
+            self._refuse(ClientError("invalid_value", message, param="type", event_id=seen.event_id))
+            return
+        detection = self.settings.audio.input.turn_detection
+        self._camera.see(seen.picture, talking=detection is None or self._ear.talking, now=self._now)
+
     # Items
 
-    def _add(self, entry: Entry, index: int | None, answers: str | None = None) -> None:
+    def _settle_files(self, id: str) -> None:
+        """The item has come or never will; an answer that waited for it waits for its words, if it has any."""
+        self._files.discard(id)
+        words = {entry.id for entry in self.conversation if self._transcripts.pending(entry.id)}
+        self._responses.settle_files(id, words)
+
+    def _add(self, entry: Entry, index: int | None, answers: str | None = None, *, pictures: bool = True) -> None:
         previous = self.conversation.insert(entry, index)
-        self._effects.send(server.ConversationItemAdded(previous_item_id=previous, item=shown(entry.item)), answers)
-        self._effects.send(server.ConversationItemDone(previous_item_id=previous, item=shown(entry.item)), answers)
+        for event in (server.ConversationItemAdded, server.ConversationItemDone):
+            self._effects.send(event(previous_item_id=previous, item=shown(entry.item, pictures=pictures)), answers)
 
     def _create_item(self, event: client.ConversationItemCreate) -> None:
         index = self.conversation.place(event.previous_item_id)
@@ -416,7 +456,7 @@ class Session:
     def _answer(self, *, silence: bool = False) -> None:
         """Respond of our own accord."""
         if isinstance(self.settings, Settings):
-            self._responses.create(client.ResponseParams(), self.settings, None, silence=silence)
+            self._responses.create(client.ResponseParams(), self.settings, None, silence=silence, files=frozenset(self._files))
 
     def _pay(self, running: Response) -> None:
         """Answer the turn that waited for a response to end, unless one that the client wanted has begun: it answers the turn, too."""

@@ -160,6 +160,11 @@ class Response:
         """Hold the question until these items are transcribed, or listed."""
         self._state = Waiting(item_ids)
 
+    def wait_for(self, item_ids: set[str]) -> None:
+        """Of a question that is held already: these, too."""
+        assert isinstance(self._state, Waiting)
+        self._state.item_ids |= item_ids
+
     def heard(self, item_id: str) -> bool:
         """An item is transcribed, listed, or gone; True when it was the last one waited for."""
         if not isinstance(self._state, Waiting) or item_id not in self._state.item_ids:

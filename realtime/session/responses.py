@@ -40,10 +40,11 @@ from realtime.session.inputs import (
 )
 from realtime.session.mcp import Toolbox, ToolServers
 from realtime.session.response import CancelReason, Response, Terms
+from realtime.session.seeing import is_frame, is_watched, seen
 from realtime.session.transcripts import Transcripts
 from realtime.session.updates import terms
 from realtime.wire import client, server
-from realtime.wire.items import InputAudio, Item, ItemReference, Message
+from realtime.wire.items import InputAudio, InputImage, Item, ItemReference, Message
 from realtime.wire.settings import Settings, Tool
 
 
@@ -61,6 +62,8 @@ class Wanted(Struct):
     """The session's, as they were when it was agreed on."""
     silence: bool
     """Is it wanted because nobody says anything?"""
+    files: frozenset[str]
+    """Ids of items that were on their way when it was agreed on."""
 
 
 MAX_TEXT_DELTA = 10_000
@@ -69,6 +72,9 @@ works in proportion to the square of it."""
 
 MAX_SOUND_DELTA = 1024 * 1024
 """Bytes of sound in one delta, whole samples: 22 seconds of PCM at 24 kHz, and a sixth of what a frame takes in base64."""
+
+BLIND = "I can't see pictures. "
+"""What the first answer after a picture begins with, where the model sees nothing."""
 
 CALL_SIZE = 100
 """Characters that a call of a tool is taken to have beside its name and its arguments: its keys, ids and brackets."""
@@ -104,6 +110,8 @@ class Responses:
         self.servers = ToolServers(conversation, effects, ids, self.heard)
         self.spoken = False
         """The model's voice has been heard: it can't change any more."""
+        self._confessed = False
+        """The client has been told that the model sees nothing."""
 
     def __bool__(self) -> bool:
         """Does any run?"""
@@ -115,11 +123,20 @@ class Responses:
         """These are the session's tools now: servers among them that are new are asked what they offer."""
         self.servers.adopt(tools)
 
-    def create(self, params: client.ResponseParams, settings: Settings, event_id: str | None, *, silence: bool = False) -> None:
-        """Begin a response; `silence`: it is wanted because nobody says anything. Raises `ClientError`."""
+    def create(
+        self,
+        params: client.ResponseParams,
+        settings: Settings,
+        event_id: str | None,
+        *,
+        silence: bool = False,
+        files: frozenset[str] = frozenset(),
+    ) -> None:
+        """Begin a response; `silence`: it is wanted because nobody says anything; `files`: ids of the items that are on their way, which
+        it waits for. Raises `ClientError`."""
         agreed = terms(settings, params, self._abilities, event_id)
         aside = None if params.input is UNSET else self._gather(params.input, settings)
-        wanted = Wanted(agreed, params.conversation == "auto", aside, params.tools is not UNSET, settings, silence)
+        wanted = Wanted(agreed, params.conversation == "auto", aside, params.tools is not UNSET, settings, silence, files)
         active = self.active if wanted.own else None
         if active is None:
             self._begin(wanted)
@@ -149,7 +166,7 @@ class Responses:
                     self._transcripts.want(entry, wanted.settings)
             self._asides[response.id] = aside
         waited = {entry.id for entry in entries if entry.id not in heard and self._transcripts.pending(entry.id)}
-        waited |= self.servers.pending(wanted.terms.tools)
+        waited |= self.servers.pending(wanted.terms.tools) | wanted.files
         if waited:
             response.wait(waited)
         else:
@@ -174,11 +191,19 @@ class Responses:
         items = self._told(response, aside)
         if items is None:
             response.fail(TOO_LONG)
-        elif items and _said_nothing(items[-1]) and response.id != self._silence:
+        elif _said_nothing(items) and response.id != self._silence:
             response.end_silent()
         else:
             response.generate(items, self._toolbox(response), self._recordings(entries))
+            self._confess(response, items)
         self._settle(response)
+
+    def _confess(self, response: Response, items: tuple[Item, ...]) -> None:
+        """A model that sees nothing would say what comes to its mind of a picture: the first answer after one begins with the truth."""
+        shows = any(isinstance(part, InputImage) for item in items if isinstance(item, Message) for part in item.content)
+        if shows and not self._abilities.sees and not self._confessed:
+            self._confessed = True
+            self._write(response, BLIND, response.add_text)
 
     def _recordings(self, entries: Iterable[Entry]) -> tuple[Recording, ...]:
         """What the model hears of them."""
@@ -190,7 +215,8 @@ class Responses:
     def _told(self, response: Response, aside: list[Entry] | None) -> tuple[Item, ...] | None:
         """What the model is told; None where that is too much."""
         if aside is None:
-            return self._context.tell(self._conversation.items(), response.terms)
+            items = seen(self._conversation.items(), self._abilities.camera_frames)
+            return self._context.tell(items, response.terms)
         self._final.add(response.id)
         return tuple(snapshot(entry.item) for entry in aside)
 
@@ -215,6 +241,13 @@ class Responses:
         for response in list(self._running.values()):
             if response.heard(item_id):
                 self._ask(response)
+
+    def settle_files(self, id: str, words: set[str]) -> None:
+        """Those that waited for that item wait for these, whose words are not known yet, or go on."""
+        for response in self._running.values():
+            if response.waits_for(id):
+                response.wait_for(words)
+        self.heard(id)
 
     def not_transcribed(self, outcome: TranscriptionBroke) -> None:
         """Those that waited for these words can't have them."""
@@ -359,7 +392,9 @@ class Responses:
                 self._begin(wanted)
 
 
-def _said_nothing(item: Item) -> bool:
-    """Was the last word only noise? Then there is nothing to answer."""
-    parts = item.content if isinstance(item, Message) else []
-    return bool(parts) and all(isinstance(part, InputAudio) and part.transcript == "" for part in parts)
+def _said_nothing(items: tuple[Item, ...]) -> bool:
+    """Was the last word only noise? Then there is nothing to answer; what a camera saw meanwhile asks nothing."""
+    last = next((item for item in reversed(items) if not is_frame(item)), None)
+    parts = last.content if isinstance(last, Message) else []
+    said = parts[:1] if last is not None and is_watched(last) else parts
+    return bool(said) and all(isinstance(part, InputAudio) and part.transcript == "" for part in said)

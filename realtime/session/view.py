@@ -23,13 +23,13 @@ TELLINGS = 2
 """How often a dialect writes the words of an item, at the most: classic tells speech as text and as a transcript."""
 
 
-def shown(item: Item, sounds: Mapping[int, Sound] | None = None) -> Item:
-    """A copy that later changes don't reach, with `sounds` (by content index) where they are wanted."""
+def shown(item: Item, sounds: Mapping[int, Sound] | None = None, *, pictures: bool = True) -> Item:
+    """A copy that later changes don't reach, with `sounds` (by content index) and `pictures` where they are wanted."""
     if not isinstance(item, Message):
         return replace(item)
     content = [replace(part, image_url=UNSET) if isinstance(part, InputImage) else replace(part) for part in item.content]
     copy = replace(item, content=content)
-    if not sounds and not any(isinstance(part, InputImage) for part in item.content):
+    if not sounds and not (pictures and any(isinstance(part, InputImage) for part in item.content)):
         return copy
     room = MAX_FRAME - ENVELOPE - TELLINGS * len(encode_json(copy))
     for index, part in enumerate(item.content):

@@ -15,6 +15,7 @@ from realtime.wire.client import (
     InputAudioBufferAppend,
     InputAudioBufferClear,
     InputAudioBufferCommit,
+    InputImageBufferAppend,
     OutputAudioBufferClear,
     ResponseCancel,
 )
@@ -133,6 +134,7 @@ CommonEvent = (
     InputAudioBufferAppend
     | InputAudioBufferCommit
     | InputAudioBufferClear
+    | InputImageBufferAppend
     | ConversationItemRetrieve
     | ConversationItemTruncate
     | ConversationItemDelete

@@ -48,6 +48,13 @@ class InputAudioBufferClear(ClientEventBase, tag="input_audio_buffer.clear"):
     pass
 
 
+class InputImageBufferAppend(ClientEventBase, tag="input_image_buffer.append"):
+    """Extension of this server, by Qwen-Omni's name: what a camera sees now. It joins the turn that is being spoken."""
+
+    image: str
+    """Base64 of the file, or a whole `data:` URI."""
+
+
 class ConversationItemCreate(ClientEventBase, tag="conversation.item.create"):
     item: Item
     previous_item_id: Name | None = None
@@ -116,6 +123,7 @@ ClientEvent = (
     | SessionUpdate
     | InputAudioBufferCommit
     | InputAudioBufferClear
+    | InputImageBufferAppend
     | ConversationItemCreate
     | ConversationItemRetrieve
     | ConversationItemTruncate

@@ -18,7 +18,8 @@ from realtime.wire.items import MAX_ID
 from realtime.wire.server import ConversationCreated, ServerEvent
 from realtime.wire.settings import AudioSettings
 
-Frame = str | bytes
+Frame = str | bytes | memoryview
+"""A text message, or a binary one; a large text message may come as the bytes that it is in UTF-8."""
 Frames = list[bytes]
 
 encode_json = msgspec.json.Encoder().encode
@@ -74,7 +75,7 @@ class Reader:
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
             raise _not_json(error) from None
 
-    def _refusal(self, frame: str, reason: str) -> ClientError:
+    def _refusal(self, frame: str | memoryview, reason: str) -> ClientError:
         try:
             envelope = _decode_envelope(frame)
         except msgspec.ValidationError as cause:

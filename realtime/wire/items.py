@@ -1,7 +1,8 @@
 """Conversation items and their content parts, GA shape (PROTOCOL 2.6, 3.3).
 
 The same structs are read from clients and written to them. Beta and classic know `FunctionItem`s only. What a dialect or an old client
-calls otherwise (`text`, `audio`) is decoded to `Text` and `Audio` and made canonical by `canonical`; the core never sees those two.
+calls otherwise (`text`, `audio`, `image`, `video`) is made canonical by `canonical`; the core never sees those. Nor does it see files:
+`session/intake` has pictures, sounds and clips read, and puts what was read in their place.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from realtime.errors import ClientError
 
@@ -41,6 +42,8 @@ Base64 = Annotated[bytes, Meta(max_length=MAX_AUDIO)]
 """Audio: base64 on the wire."""
 Status = Literal["in_progress", "completed", "incomplete"]
 Role = Literal["system", "user", "assistant"]
+Detail = Literal["auto", "low", "high"]
+"""How closely the model is to look."""
 
 
 MAX_NESTING = 64
@@ -72,11 +75,40 @@ class InputAudio(Struct, tag="input_audio", forbid_unknown_fields=True):
 
 
 class InputImage(Struct, tag="input_image", forbid_unknown_fields=True):
-    """A picture from the user."""
+    """A picture from the user. What stands after `detail` is this server's to tell, and ignored where a client says it."""
 
     image_url: str | UnsetType = UNSET
-    """`data:` URI. Clients must give it; it is served where a frame can carry it."""
-    detail: Literal["auto", "low", "high"] = "auto"
+    """`data:` URI. Clients must give it; the picture as the model is shown it is served where a frame can carry it."""
+    detail: Detail = "auto"
+    width: int | UnsetType = UNSET
+    """Of the picture as the model is shown it, in pixels."""
+    height: int | UnsetType = UNSET
+    format: str | UnsetType = UNSET
+    """What the client's file was, as people call it: `PNG`."""
+
+
+class Image(Struct, tag="image", forbid_unknown_fields=True):
+    """Classic name of a picture from the user."""
+
+    image: str
+    """Base64 of the file, or a whole `data:` URI."""
+    detail: Detail = "auto"
+
+
+class InputVideo(Struct, tag="input_video", forbid_unknown_fields=True):
+    """A clip from the user: extension of this server."""
+
+    video: Raw
+    """Base64 of the file, or a whole `data:` URI; still in its quotes, for to read megabytes here would keep everybody waiting."""
+    detail: Detail = "auto"
+
+
+class Video(Struct, tag="video", forbid_unknown_fields=True):
+    """Classic name of a clip from the user."""
+
+    video: Raw
+    """As of an `InputVideo`."""
+    detail: Detail = "auto"
 
 
 class OutputText(Struct, tag="output_text", forbid_unknown_fields=True):
@@ -106,7 +138,7 @@ class Audio(Struct, tag="audio", forbid_unknown_fields=True):
     audio: Base64 | UnsetType = UNSET
 
 
-Part = InputText | InputAudio | InputImage | OutputText | OutputAudio | Text | Audio
+Part = InputText | InputAudio | InputImage | InputVideo | OutputText | OutputAudio | Text | Audio | Image | Video
 
 
 class Message(Struct, tag="message", forbid_unknown_fields=True):
@@ -269,7 +301,7 @@ class ItemReference(Struct, tag="item_reference", forbid_unknown_fields=True):
 
 _ALLOWED: dict[str, tuple[type, ...]] = {
     "system": (InputText,),
-    "user": (InputText, InputAudio, InputImage),
+    "user": (InputText, InputAudio, InputImage, InputVideo),
     "assistant": (OutputText, OutputAudio),
 }
 
@@ -280,6 +312,10 @@ def _canonical_part(part: Part, role: Role) -> Part:
             return OutputText(text) if role == "assistant" else InputText(text)
         case Audio(transcript=transcript, audio=audio):
             return OutputAudio(transcript, audio) if role == "assistant" else InputAudio(transcript, audio)
+        case Image(image=image, detail=detail):
+            return InputImage(image, detail)
+        case Video(video=video, detail=detail):
+            return InputVideo(video, detail)
         case _:
             return part
 

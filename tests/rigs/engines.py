@@ -6,8 +6,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedToolServers, ScriptedTts, ScriptedVad
-from realtime.ports import Llm, Stt, ToolServers, Tts, Vad
+from realtime.engines.scripted import (
+    ScriptedLlm,
+    ScriptedReader,
+    ScriptedStt,
+    ScriptedToolServers,
+    ScriptedTts,
+    ScriptedVad,
+)
+from realtime.ports import Llm, MediaReader, Stt, ToolServers, Tts, Vad
 from realtime.runner.perform import Engines
 
 
@@ -18,6 +25,7 @@ def scripted_engines(
     tts: Tts | None = None,
     vad: Vad | None = None,
     tool_servers: ToolServers | None = None,
+    media: MediaReader | None = None,
     *,
     mute: bool = False,
 ) -> Iterator[Engines]:
@@ -29,5 +37,6 @@ def scripted_engines(
             tts=None if mute else tts or ScriptedTts(),
             vad=vad or ScriptedVad(),
             tool_servers=tool_servers or ScriptedToolServers(),
+            media=media or ScriptedReader(),
             workers=workers,
         )

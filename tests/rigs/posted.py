@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TypeVar
 
-from realtime.session.inputs import Input
+from realtime.session.inputs import Happening
 
 T = TypeVar("T")
 
@@ -14,10 +14,10 @@ class Posted:
     """Call it as the `post` of a performer."""
 
     def __init__(self) -> None:
-        self.inputs: list[Input] = []
+        self.inputs: list[Happening] = []
         self._changed = asyncio.Event()
 
-    def __call__(self, input: Input) -> None:
+    def __call__(self, input: Happening) -> None:
         self.inputs.append(input)
         self._changed.set()
 

@@ -452,8 +452,8 @@ class Referee:
         """Sound is kept within its budget, but for what is needed."""
         conversation = self._session.conversation
         held = {entry.id: sum(len(sound.audio) for sound in entry.sounds.values()) for entry in conversation}
-        assert conversation.held == sum(held.values())
-        if conversation.held > self._session._abilities.audio_bytes:
+        assert conversation.sounds.size == sum(held.values())
+        if conversation.sounds.size > self._session._abilities.audio_bytes:
             kept = [id for id, size in held.items() if size]
             assert all(id == self.order[-1] or self._session._transcripts.pending(id) for id in kept)
 

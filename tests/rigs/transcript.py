@@ -36,9 +36,10 @@ from msgspec.structs import replace
 from realtime.errors import ClientError
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
-from realtime.session.effects import Effect, Generate, Send
+from realtime.session.effects import Effect, Generate, Read, Send
 from realtime.session.ids import CountedIds
-from realtime.session.inputs import Input
+from realtime.session.inputs import Happening
+from realtime.session.intake import Intake
 from realtime.session.machine import Session
 from realtime.session.updates import updated
 from realtime.wire.beta import BetaCodec
@@ -157,7 +158,9 @@ class Transcript:
             kind = "transcription" if transcribes else "realtime"
             patch = _patch.decode(json.dumps({"type": kind, **json.loads(said.pop(0)[1:])}))
             settings = updated(settings, patch, abilities, spoken=False)
-        session = Session(settings, CountedIds(), abilities)
+        ids = CountedIds()
+        session = Session(settings, ids, abilities)
+        self._intake = Intake(ids, abilities)
         if not said or said[0] != "~ Opened {}":
             session.receive(inputs.Opened(), now=0.0)
         return session
@@ -169,23 +172,27 @@ class Transcript:
         return TranscriptionSettings(id="sess_1", expires_at=3600, audio=TranscriptionAudio(heard))
 
     def _taken(self, line: str) -> Iterator[str]:
-        input = self._read(line[0], line[1:].strip())
-        for effect in [] if input is None else self._session.receive(input, now=self._now):
+        posted = self._read(line[0], line[1:].strip())
+        session, format = self._session, self._session.settings.audio.input.format
+        for input in [] if posted is None else self._intake.take(posted, format, now=self._now):
+            for effect in session.receive(input, now=self._now):
+                yield from self._shown(effect)
+        for effect in self._intake.effects():
             yield from self._shown(effect)
 
     # Reading
 
-    def _read(self, sign: str, text: str) -> Input | None:
+    def _read(self, sign: str, text: str) -> Happening | None:
         if sign == "+":
             return self._wait(float(text))
         return self._frame(text) if sign == ">" else self._outcome(*text.split(" ", 1))
 
-    def _wait(self, seconds: float) -> Input | None:
+    def _wait(self, seconds: float) -> Happening | None:
         self._now += seconds
         deadline = self._session.deadline()
         return inputs.TimePassed() if deadline is not None and self._now >= deadline else None
 
-    def _frame(self, text: str) -> Input:
+    def _frame(self, text: str) -> Happening:
         try:
             event = json.loads(text)
         except ValueError:
@@ -197,10 +204,11 @@ class Transcript:
         except ClientError as error:
             return inputs.FrameRefused(error)
 
-    def _outcome(self, name: str, body: str) -> Input:
-        fields = self._sounding(json.loads(body), self._output_format)
-        kind = next(cls for cls in get_args(Input) if cls.__name__ == name)
-        outcome: Input = msgspec.convert({"type": name, **fields}, kind)
+    def _outcome(self, name: str, body: str) -> Happening:
+        read = PcmFormat(sample_rate(self._session.settings.audio.input.format))
+        fields = self._sounding(json.loads(body), read if name == "FileRead" else self._output_format)
+        kind = next(cls for cls in get_args(Happening) if cls.__name__ == name)
+        outcome: Happening = msgspec.convert({"type": name, **fields}, kind)
         return outcome
 
     def _sounding(self, value: Any, format: AudioFormat) -> Any:
@@ -224,7 +232,8 @@ class Transcript:
                 del event["event_id"]
                 yield f"< {json.dumps(self._event(event), ensure_ascii=False)}"
             return
-        fields = msgspec.to_builtins(effect, builtin_types=(bytes,))
+        # A file is written as it was in the event, in base64; sounds stay bytes, to be written by their names.
+        fields = msgspec.json.decode(msgspec.json.encode(effect)) if isinstance(effect, Read) else _fields(effect)
         name = fields.pop("type")
         if "audio" in fields:
             fields["audio"] = self._sounds.notation(fields["audio"], getattr(effect, "format"))  # noqa: B009 - not every effect has one
@@ -255,3 +264,8 @@ class Transcript:
                 format = input.format if part["type"] == "input_audio" else self._output_format
                 part["audio"] = self._sounds.notation(base64.b64decode(part["audio"]), format)
         return event
+
+
+def _fields(effect: Effect) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(effect, builtin_types=(bytes,))
+    return fields

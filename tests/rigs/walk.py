@@ -13,15 +13,19 @@ from random import Random
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
 
 from realtime.errors import CONTEXT_LENGTH_EXCEEDED, ClientError
+from realtime.media import wav
+from realtime.media.readings import Clip, Frame, Picture, Samples, WantedClip, WantedPicture, WantedSound
 from realtime.ports import TokenUsage
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
-from realtime.session.effects import Abandon, CallTool, Detect, Effect, Generate, Judge, ListTools, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Detect, Effect, Generate, Judge, ListTools, Read, Send, Speak, Transcribe
 from realtime.session.ids import CountedIds
-from realtime.session.inputs import Input
+from realtime.session.inputs import Happening
+from realtime.session.intake import Intake
 from realtime.session.machine import Session
 from realtime.session.turns import WINDOW_MS
 from realtime.wire.beta import BetaCodec
@@ -67,7 +71,11 @@ OOPS = ErrorInfo(type="server_error", code="oops", message="Oops.", param="none"
 
 TOO_LONG = ErrorInfo(code=CONTEXT_LENGTH_EXCEEDED, message="Too long.")
 
-Job = Generate | Speak | Transcribe | Judge | Detect | ListTools | CallTool
+PICTURE = Picture(b"\xff\xd8\xff", 640, 480, "PNG")
+PNG = "data:image/png;base64,iVBORw0KGgo="
+WAV = base64.b64encode(wav.write(np.zeros(240, np.int16), PCM_RATE)).decode()
+
+Job = Generate | Speak | Transcribe | Judge | Detect | Read | ListTools | CallTool
 
 _encode = msgspec.json.Encoder().encode
 
@@ -92,7 +100,7 @@ class Life:
 
     def __init__(self, dice: Random, seen: Counter[str]) -> None:
         self._dice, self._seen = dice, seen
-        self.recent: deque[str | Input] = deque(maxlen=6)
+        self.recent: deque[str | Happening] = deque(maxlen=6)
         self._now = dice.uniform(0, 1000)
         speaks = dice.random() < 0.4
         abilities = Abilities(
@@ -100,7 +108,11 @@ class Life:
             hears=dice.random() < 0.4,
             speaks=speaks,
             audio=dice.random() < 0.9,
-            images=dice.random() < 0.5,
+            images=dice.random() < 0.8,
+            videos=dice.random() < 0.8,
+            sees=dice.random() < 0.7,
+            image_bytes=dice.choice([0, 200, 100_000_000]),
+            camera_frames=dice.choice([1, 2, 12]),
             judges=dice.random() < 0.7,
             interruption_ms=dice.choice([32, 96]),
             session_seconds=SESSION_SECONDS,
@@ -108,7 +120,9 @@ class Life:
             audio_bytes=dice.choice([0, 20_000, 100_000_000]),
         )
         settings = _beginning(dice, abilities)
-        self._session, self._twin = (Session(settings, CountedIds(), abilities) for _ in range(2))
+        sources = [CountedIds() for _ in range(2)]
+        self._session, self._twin = (Session(settings, ids, abilities) for ids in sources)
+        self._intake, self._twin_intake = (Intake(ids, abilities) for ids in sources)
         self._referee = Referee(self._session)
         # A rate that only classic knows is nothing for the others.
         self._readers = [Reader(codec) for codec in CODECS if codec.audio.input.format == settings.audio.input.format]
@@ -134,17 +148,26 @@ class Life:
         else:
             self._give(self._client.frame())
 
-    def _give(self, what: str | Input) -> None:
+    def _give(self, what: str | Happening) -> None:
         self.recent.append(what[:300] if isinstance(what, str) else what)
-        input = self._read(what)
-        effects = self._session.receive(input, now=self._now)
-        assert _encode(effects) == _encode(self._twin.receive(self._read(what), now=self._now)), "same inputs, same effects"
-        self._referee.judge(input, effects)
+        format = self._session.settings.audio.input.format
+        told = self._intake.take(self._read(what), format, now=self._now)
+        twins = self._twin_intake.take(self._read(what), format, now=self._now)
+        for input, twin in zip(told, twins, strict=True):
+            effects = self._session.receive(input, now=self._now)
+            assert _encode(effects) == _encode(self._twin.receive(twin, now=self._now)), "same inputs, same effects"
+            self._referee.judge(input, effects)
+            self._do(effects)
+        effects = self._intake.effects()
+        assert _encode(effects) == _encode(self._twin_intake.effects()), "same inputs, same effects"
+        self._do(effects)
+
+    def _do(self, effects: list[Effect]) -> None:
         for effect in effects:
             self._note(effect)
         self._engines.take(effects)
 
-    def _read(self, what: str | Input) -> Input:
+    def _read(self, what: str | Happening) -> Happening:
         """An input of its own for each session: sessions keep items, and change them."""
         if not isinstance(what, str):
             return what
@@ -185,7 +208,7 @@ class Engines:
     def __init__(self, dice: Random) -> None:
         self._dice = dice
         self._jobs: list[Job] = []
-        self._past: deque[Input] = deque(maxlen=30)
+        self._past: deque[Happening] = deque(maxlen=30)
         self._unscored: Counter[int] = Counter()
         """Microseconds of audio of each epoch that make no whole window yet."""
         self._speech = False
@@ -199,7 +222,7 @@ class Engines:
             elif isinstance(effect, Job):
                 self._jobs.append(effect)
 
-    def outcome(self) -> Input | None:
+    def outcome(self) -> Happening | None:
         if self._past and self._dice.random() < 0.05:
             return self._dice.choice(self._past)
         if not self._jobs:
@@ -212,7 +235,7 @@ class Engines:
             self._past.append(outcome)
         return outcome
 
-    def _work(self, job: Job) -> tuple[Input | None, bool]:
+    def _work(self, job: Job) -> tuple[Happening | None, bool]:
         """What comes of a job now, and whether that is the end of it."""
         dice = self._dice.random()
         match job:
@@ -238,6 +261,8 @@ class Engines:
                 return inputs.SpeechTranscribed(id, index, text, 0.5, attempt, self._dice.choice([None, 0.1, 0.9]), -0.5), True
             case Judge(item_id=id, attempt=attempt):
                 return inputs.TurnJudged(id, attempt, self._dice.choice([None, 0.1, 0.9])), True
+            case Read(id=id, index=index):
+                return (inputs.FileRead(id, index, self._reading(job)) if dice < 0.9 else inputs.FileBroke(id, index, OOPS)), True
             case ListTools(item_id=id):
                 return (inputs.ToolsListed(id, TOOLS) if dice < 0.8 else inputs.ToolListingBroke(id, OOPS)), True
             case CallTool(item_id=id):
@@ -245,7 +270,17 @@ class Engines:
             case Detect(epoch=epoch):
                 return (self._scored(job) if dice < 0.98 else inputs.DetectionFailed(epoch, OOPS)), True
 
-    def _call(self, job: Generate) -> Input:
+    def _reading(self, job: Read) -> Picture | Samples | Clip:
+        match job.wanted:
+            case WantedPicture():
+                return PICTURE
+            case WantedSound():
+                return Samples(self._dice.randbytes(480))
+            case WantedClip(rate=rate):
+                frames = tuple(Frame(1000 * number, PICTURE) for number in range(self._dice.randrange(1, 4)))
+                return Clip(3000, frames, self._dice.choice([None, b"", self._dice.randbytes(480)]) if rate else None, "MP4")
+
+    def _call(self, job: Generate) -> Happening:
         """A tool call begins, or goes on."""
         response_id = job.response_id
         begun = self._calls[response_id]
@@ -256,7 +291,7 @@ class Engines:
             return inputs.CallGenerated(response_id, begun, name, self._dice.choice(["", f"call_of_{response_id}_{begun}"]))
         return inputs.ArgumentsGenerated(response_id, self._dice.randrange(begun), self._dice.choice(['{"a":', "{}", " "]))
 
-    def _scored(self, job: Detect) -> Input | None:
+    def _scored(self, job: Detect) -> Happening | None:
         self._unscored[job.epoch] += len(job.audio) // sample_width(job.format) * 1_000_000 // sample_rate(job.format)
         windows, self._unscored[job.epoch] = divmod(self._unscored[job.epoch], WINDOW_MS * 1000)
         return inputs.SpeechScored(job.epoch, [self._score() for _ in range(windows)]) if windows else None
@@ -267,6 +302,8 @@ class Engines:
 
 
 def _serves(job: Job) -> str:
+    if isinstance(job, Read):
+        return job.id
     return job.item_id if isinstance(job, Transcribe | Judge | ListTools | CallTool) else "" if isinstance(job, Detect) else job.response_id
 
 
@@ -283,6 +320,7 @@ class Client:
             self._append: 14,
             self._commit: 3,
             self._clear: 1,
+            self._look: 3,
             self._create: 3,
             self._approve: 3 if self._referee.asked else 1,
             self._retrieve: 1,
@@ -313,6 +351,9 @@ class Client:
     def _clear(self) -> Any:
         return {"type": "input_audio_buffer.clear"}
 
+    def _look(self) -> Any:
+        return {"type": "input_image_buffer.append", "image": PNG}
+
     def _create(self) -> Any:
         event: dict[str, Any] = {"type": "conversation.item.create", "item": self._item()}
         if self._dice.random() < 0.5:
@@ -331,7 +372,15 @@ class Client:
         items: list[dict[str, Any]] = [
             {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]},
             {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": self._audio(960)} for _ in range(2)]},
-            {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": "data:image/png;base64,AA"}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": PNG}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "What?"}, {"type": "image", "image": PNG}]},
+            {
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_audio", "audio": WAV}, {"type": "input_image", "image_url": PNG}],
+            },
+            {"type": "message", "role": "user", "content": [{"type": "video", "video": "AAAA"}]},
+            {"type": "message", "role": "system", "content": [{"type": "input_image", "image_url": PNG}]},
             {"type": "message", "role": "assistant", "content": [{"type": "output_audio", "transcript": "Hello."}]},
             {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "call_1"},
             {"type": "function_call_output", "call_id": "call_1", "output": "4"},

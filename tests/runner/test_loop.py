@@ -15,6 +15,7 @@ from realtime.session import inputs
 from realtime.session.abilities import Abilities
 from realtime.session.effects import Effect
 from realtime.session.ids import CountedIds
+from realtime.session.intake import Intake
 from realtime.session.machine import Session
 from realtime.wire.client import InputAudioBufferAppend, ResponseCreate
 from realtime.wire.codec import GaCodec
@@ -40,7 +41,7 @@ async def shell(llm: Llm | None = None, session_seconds: float = 3600, kind: typ
     with scripted_engines(llm) as engines:
         socket = KeptSocket()
         outbox = Outbox(socket)
-        runner = Runner(session, engines, GaCodec(), outbox)
+        runner = Runner(session, Intake(CountedIds(), Abilities()), engines, GaCodec(), outbox)
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(outbox.write())
             yield Shell(runner, socket)

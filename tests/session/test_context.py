@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from realtime.ports import LlmRequest, TokenUsage
-from realtime.session.context import ANSWER_SHARE, IMAGE_TOKENS, MAX_SCALE, SAMPLE, Context, Items
+from realtime.session.context import ANSWER_SHARE, MAX_SCALE, SAMPLE, Context, Items
 from realtime.session.response import Terms
 from realtime.wire.items import FunctionCall, FunctionCallOutput, InputImage, InputText, Item, Message, OutputText
 from realtime.wire.settings import FunctionTool, PcmFormat, RetentionRatio, TokenLimits
@@ -127,8 +127,8 @@ def test_limits_without_a_limit_change_nothing() -> None:
 
 
 def test_a_picture_costs() -> None:
-    picture = Message("user", [InputImage("data:image/png;base64,AA")], "picture")
-    assert ids(Context(IMAGE_TOKENS + 15).tell((user("u1"), picture, user("u2", 5)), TERMS)) == "u2"
+    picture = Message("user", [InputText("Look:"), InputImage("data:image/png;base64,AA", "high", 1024, 1024)], "picture")
+    assert ids(Context(765 + 15).tell((user("u1"), picture, user("u2", 5)), TERMS)) == "u2"
 
 
 # Disabled

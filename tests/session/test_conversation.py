@@ -146,51 +146,51 @@ def talk(*sizes: int) -> Conversation:
 
 def test_sound_within_the_budget_is_kept() -> None:
     ours = talk(100, 100)
-    ours.let_go(200, nobody)
-    assert (released(ours), ours.held) == ([], 200)
+    ours.let_go(200, 0, nobody)
+    assert (released(ours), ours.sounds.size) == ([], 200)
 
 
 def test_the_oldest_sound_is_let_go_first() -> None:
     ours = talk(100, 100, 100, 100)
-    ours.let_go(250, nobody)
-    assert (released(ours), ours.held) == (["a", "b"], 200)
-    ours.let_go(250, nobody)
+    ours.let_go(250, 0, nobody)
+    assert (released(ours), ours.sounds.size) == (["a", "b"], 200)
+    ours.let_go(250, 0, nobody)
     assert released(ours) == ["a", "b"]
 
 
 def test_the_oldest_is_who_came_first_wherever_it_was_put() -> None:
     ours = talk(100, 100)
     ours.insert(spoken("first", 100), 0)
-    ours.let_go(200, nobody)
+    ours.let_go(200, 0, nobody)
     assert released(ours) == ["a"]
 
 
 def test_the_newest_item_keeps_its_sound() -> None:
     ours = talk(100, 1000)
-    ours.let_go(0, nobody)
-    assert (released(ours), ours.held) == (["a"], 1000)
+    ours.let_go(0, 0, nobody)
+    assert (released(ours), ours.sounds.size) == (["a"], 1000)
     ours.insert(text("later"))
-    ours.let_go(0, nobody)
-    assert (released(ours), ours.held) == (["a", "b"], 0)
+    ours.let_go(0, 0, nobody)
+    assert (released(ours), ours.sounds.size) == (["a", "b"], 0)
 
 
 def test_who_needs_its_sound_keeps_it() -> None:
     ours = talk(100, 100, 100)
-    ours.let_go(100, lambda id: id == "a")
-    assert (released(ours), ours.held) == (["b"], 200)
+    ours.let_go(100, 0, lambda id: id == "a")
+    assert (released(ours), ours.sounds.size) == (["b"], 200)
 
 
 def test_what_is_deleted_is_not_counted() -> None:
     ours = talk(100, 100)
     ours.delete("a")
-    assert ours.held == 100
+    assert ours.sounds.size == 100
 
 
 def test_an_item_that_is_finished_is_counted_once_it_has_its_sound() -> None:
     ours = conversation("a")
     ours.insert(Entry(Message("assistant", [], "b", "in_progress")))
     ours.finish(Message("assistant", [OutputAudio("Hi.")], "b"), {0: Sound(PcmuFormat(), bytes(100))})
-    assert ours.held == 100
+    assert ours.sounds.size == 100
 
 
 def test_what_is_truncated_counts_as_what_is_left() -> None:
@@ -199,7 +199,7 @@ def test_what_is_truncated_counts_as_what_is_left() -> None:
     assert entry is not None
     entry.sounds[0].truncate(50)
     ours.weigh(entry)
-    assert ours.held == 400
+    assert ours.sounds.size == 400
 
 
 FAILED = ToolExecutionError("Nobody waited.")

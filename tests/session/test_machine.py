@@ -168,7 +168,7 @@ def test_nothing_that_tools_may_return_makes_too_long_a_frame() -> None:
 
 
 WALKS = 4
-WALK_STEPS = int(os.environ.get("REALTIME_WALK_STEPS", "20000"))
+WALK_STEPS = int(os.environ.get("REALTIME_WALK_STEPS", "40000"))
 """Steps of all walks together: a few seconds, unless a longer walk is asked for, as CI does."""
 
 
@@ -187,6 +187,6 @@ EVERYDAY = {
     *("McpListToolsCompleted", "McpListToolsFailed", "ResponseMcpCallCompleted", "ResponseMcpCallFailed", "ListTools", "CallTool"),
     *("ResponseOutputTextDone", "ResponseOutputAudioDelta", "ResponseOutputAudioDone"),
     *("completed", "cancelled", "incomplete", "failed"),
-    *("heard", "speaks"),
+    *("heard", "speaks", "Read"),
 }
 """What every walk comes across."""

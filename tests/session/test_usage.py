@@ -48,7 +48,12 @@ def test_an_estimate_counts_four_characters_a_token(text: str, tokens: int) -> N
         (Message("user", [InputText("12345678")]), 2),
         (Message("user", [InputText("1234"), InputAudio("1234")]), 2),
         (Message("user", [InputAudio()]), 0),
-        (Message("user", [InputImage("data:image/png;base64,AAAAAAAA")]), 0),
+        (Message("user", [InputImage("data:image/jpeg;base64,AAAA")]), 85),
+        (Message("user", [InputText("1234"), InputImage("data:image/jpeg;base64,AAAA", "low", 1536, 1536)]), 86),
+        (Message("user", [InputImage("data:image/jpeg;base64,AAAA", "high", 512, 512)]), 85 + 170),
+        (Message("user", [InputImage("data:image/jpeg;base64,AAAA", "auto", 1536, 1536)]), 85 + 4 * 170),
+        (Message("user", [InputImage("data:image/jpeg;base64,AAAA", "high", 1536, 768)]), 85 + 6 * 170),
+        (Message("user", [InputImage(width=512, height=512)]), 0),
         (Message("assistant", [OutputText("1234"), OutputAudio("12345")]), 3),
         (FunctionCall("f", "12345678"), 2),
         (FunctionCallOutput("call_1", "1234"), 1),
@@ -57,7 +62,7 @@ def test_an_estimate_counts_four_characters_a_token(text: str, tokens: int) -> N
         (McpApprovalRequest("s", "f", "1234"), 1),
     ],
 )
-def test_an_estimate_counts_the_words_of_every_item(item: Item, tokens: int) -> None:
+def test_an_estimate_counts_what_every_item_says_and_shows(item: Item, tokens: int) -> None:
     cost = usage(request(item, instructions="1234"), "", None)
     assert cost.input_tokens == cost.total_tokens == tokens + 1
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from realtime.errors import ClientError
 from realtime.wire import server
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.client import ConversationItemCreate, ConversationItemTruncate, SessionUpdate
 from realtime.wire.items import (
     FunctionCall,
     FunctionCallOutput,
+    Image,
     InputAudio,
     InputImage,
     InputText,
@@ -42,12 +42,6 @@ def parts(*content: Event) -> list[Part]:
     return item.content
 
 
-def refusal(*content: Event) -> ClientError:
-    with pytest.raises(ClientError) as caught:
-        CODEC.decode(json.dumps({"event_id": "evt_1", **user(*content)}))
-    return caught.value
-
-
 def written(event: server.ServerEvent, answers: str | None = None) -> list[dict[str, Any]]:
     return [json.loads(frame) for frame in CODEC.encode(event, answers)]
 
@@ -63,8 +57,7 @@ def sample(cls: type[server.ServerEvent]) -> server.ServerEvent:
 def test_the_examples_mean_what_they_say() -> None:
     items = [created(event).item for event in EXAMPLES if event["type"] == "conversation.item.create"]
     content = [item.content for item in items if isinstance(item, Message)]
-    image = InputImage(f"data:image/png;base64,{PNG}")
-    assert content == [[Text("Hello, how are you?")], [InputAudio(audio=b"\0\0\0")], [image]]
+    assert content == [[Text("Hello, how are you?")], [InputAudio(audio=b"\0\0\0")], [Image(PNG)]]
     assert [(item.id, item.status) for item in items] == [("msg_1", "completed"), ("msg_2", "completed"), ("msg_3", "completed")]
 
 
@@ -79,27 +72,6 @@ def test_the_settings_of_the_examples_are_taken() -> None:
 def test_parts_under_their_newer_names_are_taken_too() -> None:
     image = "data:image/jpeg;base64,/9j/"
     assert parts({"type": "input_text", "text": "x"}, {"type": "input_image", "image_url": image}) == [InputText("x"), InputImage(image)]
-
-
-@pytest.mark.parametrize(("head", "kind"), [("/9j/4AAQ", "jpeg"), ("iVBORw0KGgoAAA", "png"), ("UklGRiQA", "webp"), ("R0lGODlh", "gif")])
-def test_a_bare_picture_is_known_by_its_first_bytes(head: str, kind: str) -> None:
-    assert parts({"type": "image", "image": head}) == [InputImage(f"data:image/{kind};base64,{head}")]
-
-
-def test_a_picture_in_a_data_uri_stays_as_it_is() -> None:
-    uri = f"data:image/svg+xml;base64,{PNG}"
-    assert parts({"type": "image", "image": uri}) == [InputImage(uri)]
-
-
-@pytest.mark.parametrize("image", ["", "AAAA", "http://example.com/x.png", "data:text/plain;base64,AAAA", "data:image/png,x"])
-def test_what_is_no_picture_is_refused_by_its_place(image: str) -> None:
-    error = refusal({"type": "text", "text": "x"}, {"type": "image", "image": image})
-    assert (error.code, error.param, error.event_id) == ("invalid_value", "item.content[1].image", "evt_1")
-
-
-def test_a_video_is_refused_by_its_place() -> None:
-    error = refusal({"type": "video", "video": "AAAA"})
-    assert (error.code, error.param, error.event_id) == ("unsupported_content_type", "item.content[0].type", "evt_1")
 
 
 def test_a_message_keeps_everything_else() -> None:

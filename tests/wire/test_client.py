@@ -24,6 +24,7 @@ def test_there_is_a_class_for_every_event_of_the_protocol() -> None:
         "input_audio_buffer.append",
         "input_audio_buffer.commit",
         "input_audio_buffer.clear",
+        "input_image_buffer.append",
         "conversation.item.create",
         "conversation.item.retrieve",
         "conversation.item.truncate",

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from realtime.errors import ClientError
 from realtime.wire.items import (
@@ -14,6 +14,7 @@ from realtime.wire.items import (
     Audio,
     FunctionCall,
     FunctionCallOutput,
+    Image,
     InputAudio,
     InputImage,
     InputText,
@@ -28,6 +29,7 @@ from realtime.wire.items import (
     Part,
     Role,
     Text,
+    Video,
     canonical,
     function_name,
 )
@@ -88,6 +90,8 @@ def test_a_role_keeps_the_parts_that_it_may_have(role: Role, part: Part) -> None
         ("system", Audio("x"), "input_audio"),
         ("assistant", InputText("x"), "input_text"),
         ("assistant", IMAGE, "input_image"),
+        ("assistant", Image("AAAA"), "input_image"),
+        ("system", Video(Raw(b'"AAAA"')), "input_video"),
     ],
 )
 def test_a_part_that_its_role_cannot_have_is_refused_by_its_place(role: Role, part: Part, kind: str) -> None:
@@ -99,7 +103,7 @@ def test_a_part_that_its_role_cannot_have_is_refused_by_its_place(role: Role, pa
 
 def test_the_refusal_lists_what_the_role_may_have() -> None:
     error = refusal(Message("user", [OutputText("x")]))
-    assert error.message.endswith(" are: 'input_text', 'input_audio', 'input_image'.")
+    assert error.message.endswith(" are: 'input_text', 'input_audio', 'input_image', 'input_video'.")
 
 
 def test_a_message_without_content_is_refused() -> None:

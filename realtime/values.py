@@ -1,0 +1,129 @@
+"""What the value of a setting may be, and how it is read from text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+MIN_RATE, MAX_RATE = 8_000, 48_000
+"""Samples a second: from the telephone to the sound card. Anything else is a typing error."""
+
+MAX_SECONDS = 7 * 24 * 3600
+"""A week: longer than any connection lives, and short enough to catch milliseconds written as seconds."""
+
+
+class Kind(Struct, frozen=True):
+    """What a value may be."""
+
+    metavar: str
+    allowed: str
+    """Completes the sentence `must be ...`."""
+    parse: Callable[[str], object]
+    """Raises `ValueError` for anything else."""
+
+
+def text(metavar: str, allowed: str) -> Kind:
+    def parse(value: str) -> str:
+        if not value.strip() or not value.isprintable():
+            raise ValueError
+        return value
+
+    return Kind(metavar, allowed, parse)
+
+
+def one_of(*names: str) -> Kind:
+    def parse(value: str) -> str:
+        return names[names.index(value.lower())]
+
+    return Kind("|".join(names), f"one of {', '.join(names)}", parse)
+
+
+def whole(low: int, high: int, unit: str = "") -> Kind:
+    def parse(value: str) -> int:
+        if not low <= int(value) <= high:
+            raise ValueError
+        return int(value)
+
+    return Kind("N", f"a whole number{unit} from {low} to {high}", parse)
+
+
+def seconds(*, zero: bool = False) -> Kind:
+    def parse(value: str) -> float:
+        seconds = float(value)
+        if not math.isfinite(seconds) or seconds < 0 or seconds > MAX_SECONDS or (seconds == 0 and not zero):
+            raise ValueError
+        return seconds
+
+    return Kind("SECONDS", f"seconds, {'0 or more' if zero else 'more than 0'} and at most {MAX_SECONDS}", parse)
+
+
+def number(high: float) -> Kind:
+    def parse(value: str) -> float:
+        number = float(value)
+        if not 0 < number <= high:  # nor is it NaN
+            raise ValueError
+        return number
+
+    return Kind("N", f"a number above 0 and at most {high:g}", parse)
+
+
+_SWITCH_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def _switch(value: str) -> bool:
+    if value.lower() not in _SWITCH_WORDS:
+        raise ValueError
+    return _SWITCH_WORDS[value.lower()]
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)  # raises ValueError by itself for a broken IPv6 address, and `.port` for a bad port
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not value.isprintable() or " " in value:
+        raise ValueError
+    if parts.query or parts.fragment:  # paths are appended to it
+        raise ValueError
+    if parts.username is not None:  # it is logged: secrets have variables of their own
+        raise ValueError
+    return value
+
+
+def _urls(value: str) -> tuple[str, ...]:
+    return tuple(_url(each.strip()) for each in value.split(","))
+
+
+def _secret(value: str) -> str:
+    if not (value.isascii() and value.isprintable()) or " " in value:  # it travels in a header
+        raise ValueError
+    return value
+
+
+def _pairs(value: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    table = {name.strip(): meant.strip() for name, _, meant in pairs}
+    if not value.isprintable() or len(table) != len(pairs) or not all([*table, *table.values()]):
+        raise ValueError
+    return table
+
+
+def _folder(value: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError from error
+
+
+RATE = whole(MIN_RATE, MAX_RATE, " of Hz")
+SWITCH = Kind("true|false", f"one of {', '.join(_SWITCH_WORDS)}", _switch)
+URL = Kind("URL", "an http:// or https:// address without a query or a password", _url)
+URLS = Kind("URL,...", "http:// or https:// addresses without a query or a password, with commas between them", _urls)
+SECRET = Kind("KEY", "printable ASCII without spaces", _secret)
+FOLDER = Kind("FOLDER", "a folder whose ~ can be resolved", _folder)
+ADDRESS = text("HOST", "a host name or an IP address")
+MODEL = text("MODEL", "the name of a model")
+WHISPER = text("MODEL", "a name such as base, a folder or a hub id")
+PIPER = text("VOICE", "an .onnx file, or a name such as en_US-joe-medium")
+VOICES = Kind("NAME=VOICE,...", "pairs such as alloy=af_heart,ash=am_adam, each name once", _pairs)
