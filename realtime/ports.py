@@ -74,8 +74,8 @@ class TokenUsage(Struct, frozen=True):
     """Of every kind."""
     cached_tokens: int = 0
     input_audio_tokens: int = 0
-    input_image_tokens: int = 0
     output_audio_tokens: int = 0
+    input_image_tokens: int = 0
 
 
 class TextDelta(Struct, frozen=True):

@@ -25,7 +25,8 @@ INTERRUPTION = tone(0.6)
 """The listener begins to speak."""
 
 PICTURE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-"""One pixel."""
+PIXEL = (1, 1)
+"""It is one."""
 
 
 def begin_story(endpoint: ChatEndpoint) -> asyncio.Event:

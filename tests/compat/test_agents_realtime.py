@@ -22,13 +22,14 @@ import pytest
 
 from realtime.engines.scripted import SENTENCE
 from realtime.ports import Int16
-from tests.compat.story import BEGINNING, INTERRUPTION, PICTURE, QUESTION, begin_story
+from tests.compat.story import BEGINNING, INTERRUPTION, PICTURE, PIXEL, QUESTION, begin_story
 from tests.compat.test_openai_python import STANDARD
 from tests.e2e.test_mcp import SUM, calling
 from tests.e2e.test_tools import ROME, call
 from tests.rigs.chat_endpoint import ChatEndpoint, answer
 from tests.rigs.daemon import bare_environment
 from tests.rigs.mcp_server import McpServer
+from tests.rigs.pictures import shown
 from tests.rigs.program import Program
 from tests.rigs.tap import Tap
 
@@ -212,7 +213,7 @@ async def test_a_picture_reaches_the_endpoint(tap: Tap, endpoint: ChatEndpoint) 
         await user.does(show=PICTURE)
         await user.is_told("answered", STANDARD)
     (image,) = endpoint.requests[0].body["messages"][-1]["content"]
-    assert image["image_url"]["url"] == PICTURE
+    assert shown(image["image_url"]["url"]).size == PIXEL
 
 
 async def test_a_session_that_only_transcribes(tap: Tap) -> None:

@@ -14,10 +14,11 @@ import pytest
 
 from realtime.engines.scripted import SENTENCE
 from realtime.wire.server import MAX_FRAME
-from tests.compat.story import BEGINNING, INTERRUPTION, PICTURE, PLAYED_MS, QUESTION, begin_story, frames
+from tests.compat.story import BEGINNING, INTERRUPTION, PICTURE, PIXEL, PLAYED_MS, QUESTION, begin_story, frames
 from tests.compat.test_openai_python import STANDARD, openai
 from tests.e2e.test_tools import ROME, call
 from tests.rigs.chat_endpoint import ChatEndpoint, answer
+from tests.rigs.pictures import noise, shown
 from tests.rigs.tap import Tap
 from tests.rigs.wire_client import PATIENCE, Event
 
@@ -164,19 +165,21 @@ async def test_a_picture_reaches_the_endpoint(tap: Tap, endpoint: ChatEndpoint) 
         await session.send_message({"type": "message", "role": "user", "content": content})
         await call.until_type("agent_end")
     text, image = endpoint.requests[0].body["messages"][-1]["content"]
-    assert (text["text"], image["image_url"]) == ("What is this?", {"url": PICTURE, "detail": "low"})
+    assert (text["text"], image["image_url"]["detail"]) == ("What is this?", "low")
+    assert shown(image["image_url"]["url"]).size == PIXEL
 
 
 async def test_a_picture_that_no_frame_may_carry_reaches_the_endpoint_and_breaks_nothing(tap: Tap, endpoint: ChatEndpoint) -> None:
-    large = PICTURE + "A" * MAX_FRAME
-    content = [{"type": "input_text", "text": "What is this?"}, {"type": "input_image", "image_url": large, "detail": "low"}]
+    content = [{"type": "input_text", "text": "What is this?"}, *[{"type": "input_image", "image_url": noise(), "detail": "high"}] * 3]
     async with await dial(tap, **TEXT) as session:
         call = Call(session)
         await session.send_message({"type": "message", "role": "user", "content": content})
         await call.until_type("agent_end")
         added = await tap.wait_for("conversation.item.added")
-    assert added["item"]["content"] == [{"type": "input_text", "text": "What is this?"}, {"type": "input_image", "detail": "low"}]
-    assert endpoint.requests[0].body["messages"][-1]["content"][1]["image_url"] == {"url": large, "detail": "low"}
+    assert ["image_url" in part for part in added["item"]["content"]] == [False, True, True, False]
+    pictures = [part["image_url"]["url"] for part in endpoint.requests[0].body["messages"][-1]["content"][1:]]
+    assert sum(map(len, pictures)) > MAX_FRAME
+    assert [shown(picture).size for picture in pictures] == [(1536, 1536)] * 3
 
 
 async def test_a_session_that_only_transcribes(tap: Tap) -> None:

@@ -19,6 +19,7 @@ from tests.media.test_sound_file import muxed
 from tests.rigs.chat_endpoint import ChatEndpoint
 from tests.rigs.daemon import SCRIPTED_EARS
 from tests.rigs.film import film, loud
+from tests.rigs.pictures import drawn, shown
 from tests.rigs.recordings import recordings, word_error_rate
 from tests.rigs.sounds import silence, tone, voice
 from tests.rigs.wire_client import Event, WireClient, words
@@ -39,12 +40,6 @@ def base64(data: bytes) -> str:
     return b64encode(data).decode()
 
 
-def drawn(format: str, size: tuple[int, int] = (3000, 2000), **options: Any) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", size, RED).save(file, format, **options)
-    return file.getvalue()
-
-
 async def show(client: WireClient, *parts: Event) -> str:
     """Add an item of the user's; return its id once it is acknowledged."""
     await client.send({"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": parts}})
@@ -58,12 +53,8 @@ def asked(endpoint: ChatEndpoint) -> Any:
 
 
 def picture(part: Event) -> Image.Image:
-    """What the model is shown: a JPEG without a word about who made it."""
-    kind, data = part["image_url"]["url"].split(",", 1)
-    assert kind == "data:image/jpeg;base64"
-    image = Image.open(io.BytesIO(b64decode(data, validate=True)))
-    assert not {"exif", "xmp", "comment", "icc_profile"} & image.info.keys()
-    return image
+    """What the model is shown."""
+    return shown(part["image_url"]["url"])
 
 
 @pytest.mark.parametrize("detail", ["auto", "low"])
@@ -150,9 +141,9 @@ async def test_a_clip_of_any_format_is_shown_by_its_moments_and_told_by_its_soun
     assert (question, head) == ("What happens?", "[A video of 0:04.0. Its pictures, each after its time:]")
     assert (label, heard) == ("[What is heard in the video:]", SENTENCE)
     assert len(moments) == 2 * 8
-    for time, shown in zip(moments[::2], moments[1::2], strict=True):
-        image = picture(shown)
-        assert (image.size, shown["image_url"]["detail"]) == ((512, 288), "low")
+    for time, moment in zip(moments[::2], moments[1::2], strict=True):
+        image = picture(moment)
+        assert (image.size, moment["image_url"]["detail"]) == ((512, 288), "low")
         # Each frame is as light as it is late: its label is its own.
         lightness = np.asarray(image.convert("L")).mean()
         assert float(time[3:-1]) == pytest.approx((lightness - 20) / 50, abs=0.11)

@@ -75,6 +75,11 @@ def test_tokens_of_sound_are_no_tokens_of_text() -> None:
     assert (given.cached_tokens, given.cached_tokens_details.text_tokens, given.cached_tokens_details.audio_tokens) == (60, 30, 30)
 
 
+def test_tokens_of_pictures_are_no_tokens_of_text() -> None:
+    details = usage(request(), "Yes.", TokenUsage(100, 20, input_audio_tokens=10, input_image_tokens=60)).input_token_details
+    assert (details.text_tokens, details.audio_tokens, details.image_tokens) == (30, 10, 60)
+
+
 def test_an_endpoint_that_counts_badly_makes_no_debts() -> None:
     cost = usage(request(), "Yes.", TokenUsage(10, 5, input_audio_tokens=11, output_audio_tokens=6))
     assert (cost.input_token_details.text_tokens, cost.output_token_details.text_tokens) == (0, 0)
