@@ -169,8 +169,8 @@ class Config(Struct, frozen=True, kw_only=True):
     max_media_seconds: float = 30.0
     """For reading one file."""
     max_media_memory_mb: int = 1280
-    """Of the process that reads it, libraries included. Pictures of 64 megapixels take 375 MiB as a PNG, 540 as a progressive CMYK JPEG, and
-    at the most 1110, as a lossless WebP."""
+    """Of the process that reads it, libraries included. Pictures of 64 megapixels take 375 MiB as a PNG, 540 as a progressive CMYK JPEG,
+    and at the most 1110, as a lossless WebP."""
     max_image_pixels: int = 64_000_000
     max_audio_seconds: float = 600.0
     max_video_seconds: float = 600.0

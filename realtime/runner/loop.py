@@ -9,9 +9,10 @@ from collections import deque
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
 from realtime.session import inputs
-from realtime.session.inputs import Happening
-from realtime.session.intake import Intake
+from realtime.session.inputs import FileOutcome, Happening, Input
+from realtime.session.intake import CONCERNS, Intake
 from realtime.session.machine import Session
+from realtime.wire.client import ClientEvent
 from realtime.wire.codec import Codec
 
 log = logging.getLogger(__name__)
@@ -60,20 +61,31 @@ class Runner:
         finally:
             self._draining = False
 
-    def _take(self, posted: Happening) -> None:
-        session, perform, now = self._session, self._performer.perform, self._loop.time()
-        for input in self._intake.take(posted, session.settings.audio.input.format, now=now):
-            for effect in session.receive(input, now=now):
-                perform(effect)
-        for effect in self._intake.effects():
+    def _take(self, happening: Happening) -> None:
+        now = self._loop.time()
+        if isinstance(happening, CONCERNS):
+            self._take_in(happening, now)
+        else:  # by far the most are tokens, which have no files
+            self._receive(happening, now)
+        deadline = self._session.deadline()
+        if deadline != self._deadline:
+            self._arm(deadline)
+
+    def _take_in(self, happening: ClientEvent | FileOutcome, now: float) -> None:
+        intake = self._intake
+        for input in intake.take(happening, self._session.settings.audio.input.format, now=now):
+            self._receive(input, now)
+        for effect in intake.effects():
+            self._performer.perform(effect)
+        if intake.full is self._room.is_set():
+            _set(self._room, not intake.full)
+
+    def _receive(self, input: Input, now: float) -> None:
+        session, perform = self._session, self._performer.perform
+        for effect in session.receive(input, now=now):
             perform(effect)
         if session.busy is self.idle.is_set():
             _set(self.idle, not session.busy)
-        if self._intake.full is self._room.is_set():
-            _set(self._room, not self._intake.full)
-        deadline = session.deadline()
-        if deadline != self._deadline:
-            self._arm(deadline)
 
     def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:

@@ -46,6 +46,10 @@ SOUND_TRACK = "[What is heard in the video:]"
 """What a model is told before the parts that a clip becomes."""
 
 
+CONCERNS = (client.ClientEventBase, FileRead, FileBroke)
+"""What has to come here first; whatever else happens may go straight to the session."""
+
+
 class File(Struct):
     """A file of an event, and where it stands there."""
 
@@ -97,18 +101,18 @@ class Intake:
         """Should the client be made to wait?"""
         return len(self._held) >= MAX_HELD or self._size >= MAX_HELD_BYTES
 
-    def take(self, input: Happening, format: AudioFormat, *, now: float) -> list[Input]:
+    def take(self, happening: Happening, format: AudioFormat, *, now: float) -> list[Input]:
         """Take what happened; returns what the session is to receive, in order. `format` is that of its input."""
-        match input:
+        match happening:
             case client.ConversationItemCreate() | client.ResponseCreate() | client.InputImageBufferAppend():
-                return self._hold(input, format, now)
+                return self._hold(happening, format, now)
             case FileRead() | FileBroke():
-                return self._settle(input)
-            case _ if self._held and isinstance(input, client.ClientEventBase) and not self._overtakes(input):
-                self._held.append(Held(input))
+                return self._settle(happening)
+            case client.ClientEventBase() if self._held and not self._overtakes(happening):
+                self._held.append(Held(happening))
                 return []
             case _:
-                return [input]
+                return [happening]
 
     def effects(self) -> list[Effect]:
         """What is to be done about what was taken, once."""
