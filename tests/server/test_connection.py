@@ -10,6 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from realtime.engines.scripted import ScriptedLlm
+from realtime.server.fragments import PIECE
 from tests.rigs.listening import listening
 
 
@@ -37,6 +38,41 @@ async def test_a_frame_that_is_no_event_is_answered_and_survived() -> None:
             await client.send(frame)
         errors = [(await read_until(client, "error"))[-1]["error"] for _ in range(3)]
         assert [error["code"] for error in errors] == ["invalid_json", "invalid_event", "invalid_value"]  # type: ignore[index]
+        await client.send('{"type":"input_audio_buffer.clear"}')
+        await read_until(client, "input_audio_buffer.cleared")
+
+
+LARGE = 3 * PIECE
+"""Bytes that come in fragments."""
+
+
+async def test_a_large_event_is_obeyed() -> None:
+    event = {"type": "input_audio_buffer.append", "audio": "A" * LARGE}
+    async with listening() as (_, url), connect(url + "/v1/realtime") as client:
+        await client.send(
+            json.dumps({"type": "session.update", "session": {"type": "realtime", "audio": {"input": {"turn_detection": None}}}})
+        )
+        await client.send(json.dumps(event))
+        await client.send('{"type":"input_audio_buffer.commit"}')
+        await read_until(client, "input_audio_buffer.committed")
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (json.dumps({"type": "nope", "é": "é" * LARGE}), "invalid_value"),
+        ('{"type": "' + "A" * LARGE, "invalid_json"),
+        (bytes(LARGE), "invalid_event"),
+        (["{", '"type": "no', 'pe"', "}"], "invalid_value"),
+        ([b"{", b"}"], "invalid_event"),
+    ],
+    ids=["text", "no JSON", "binary", "fragments of the client's own", "binary fragments"],
+)
+async def test_what_comes_in_fragments_is_judged_as_a_whole(frame: str | bytes | list[str] | list[bytes], code: str) -> None:
+    async with listening() as (_, url), connect(url + "/v1/realtime") as client:
+        await client.send(frame)
+        error = (await read_until(client, "error"))[-1]["error"]
+        assert error["code"] == code  # type: ignore[index]
         await client.send('{"type":"input_audio_buffer.clear"}')
         await read_until(client, "input_audio_buffer.cleared")
 

@@ -72,6 +72,15 @@ def test_audio_arrives_as_bytes(codec: Codec) -> None:
 
 
 @ALIKE
+def test_a_large_text_may_come_as_its_bytes(codec: Codec) -> None:
+    event = {"type": "input_audio_buffer.append", "event_id": "é", "audio": "AAAA"}
+    assert codec.decode(memoryview(json.dumps(event, ensure_ascii=False).encode())) == codec.decode(json.dumps(event))
+    with pytest.raises(ClientError) as caught:
+        codec.decode(memoryview(b'{"type": "nope", "event_id": "e1"}'))
+    assert (caught.value.code, caught.value.event_id) == ("invalid_value", "e1")
+
+
+@ALIKE
 def test_a_binary_frame_is_an_invalid_event(codec: Codec) -> None:
     error = refusal(b'{"type":"response.cancel"}', codec)
     assert (error.code, error.param, error.event_id) == ("invalid_event", None, None)
