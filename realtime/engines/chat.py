@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from realtime.engines.completions import Answer, Shape, body
+from realtime.engines.completions import Answer, Shape, body, takes_no_pictures
 from realtime.engines.endpoint import Endpoint, Reply
 from realtime.engines.endpoint import Timeouts as Timeouts
 from realtime.engines.refusals import NO_CODE, Refused
@@ -101,15 +102,16 @@ class ChatLlm:
                 return reply
 
     async def _body(self, request: LlmRequest, shape: Shape) -> bytes:
-        if not request.sounds and not _shows(request):
+        if not request.sounds and not (shape.knows_pictures and _shows(request)):
             return body(self.name, request, shape)
         # A minute of sound, or a dozen pictures, are megabytes of base64: not on the loop.
         return await asyncio.to_thread(body, self.name, request, shape)
 
 
 def _shows(request: LlmRequest) -> bool:
-    """Are there pictures?"""
-    return any(isinstance(part, InputImage) for item in request.items if isinstance(item, Message) for part in item.content)
+    """Are there pictures that were not let go?"""
+    parts = (part for item in request.items if isinstance(item, Message) for part in item.content)
+    return any(isinstance(part, InputImage) and part.image_url is not UNSET for part in parts)
 
 
 def _is_qwens(base_url: str) -> bool:
@@ -118,11 +120,14 @@ def _is_qwens(base_url: str) -> bool:
 
 def _plainer(shape: Shape, error: Refused, request: LlmRequest, *, shape_is_known: bool) -> Shape | None:
     """Return the shape to try after a refusal; None when the refusal is not about the shape. Never goes in a circle."""
-    # 422 is FastAPI's word for a body that does not fit.
-    if error.status not in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
-        return None
     if error.code == CONTEXT_LENGTH_EXCEEDED:
         # vLLM names both fields of the limit when the prompt leaves too little for the answer.
+        return None
+    if shape.knows_pictures and _shows(request) and takes_no_pictures(error.body):
+        # The words say it, not the status: that is 404 at OpenRouter and 500 at llama.cpp.
+        return replace(shape, knows_pictures=False)
+    # 422 is FastAPI's word for a body that does not fit.
+    if error.status not in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
         return None
     if request.max_output_tokens is not None and not shape.names_completion and _knows_no_max_tokens(error):
         return replace(shape, names_completion=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
+from realtime.engines.prompt import unseen
 from realtime.errors import EngineError
 from realtime.ports import LlmRequest
 from realtime.wire.items import (
@@ -98,9 +99,8 @@ def _words(part: Part) -> str:
             return "(I said something that could not be understood.)" if transcript is None else transcript or "(I say nothing.)"
         case OutputAudio(transcript=transcript) | Audio(transcript=transcript):
             return transcript or ""
-        case InputImage(width=width, height=height, format=format):
-            size = "" if width is UNSET else f" of {width} x {height} pixels"
-            return f"(I sent a picture{size}{'' if format is UNSET else f' ({format})'}, which you cannot see.)"
+        case InputImage():
+            return f"(I sent {unseen(part)}.)"
         case InputVideo() | Image() | Video():
             raise AssertionError("files are read before")
         case _:

@@ -1,12 +1,14 @@
 """A chat completion on the wire: the request that is posted, and the answer that is streamed back.
 
-Owns the JSON of both and what the pieces of an answer mean. Refuses any I/O. Fields that we don't use are not even decoded.
+Owns the JSON of both, what the pieces of an answer mean, and in which words an endpoint takes no pictures. Refuses any I/O. Fields that we
+don't use are not even decoded.
 
 Reference: OpenAI API, "Create chat completion" and "The chat completion chunk object".
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -22,6 +24,34 @@ from realtime.wire.items import MAX_EXTRA
 from realtime.wire.settings import Effort, FunctionChoice, FunctionTool, ToolChoice
 
 _DONE = b"[DONE]"
+
+_BLIND = re.compile(
+    "|".join(
+        [
+            r"image_url is only supported by certain models",  # OpenAI, Azure (browser-use/web-ui#274)
+            r"no endpoints found that support image input",  # OpenRouter (aaif-goose/goose#5396), MiMo: both with 404
+            r"is not a multimodal model",  # vLLM (NousResearch/hermes-agent#85005)
+            r"at most 0 image",  # vLLM with `--language-model-only`
+            r"image inputs? (?:is|are) not supported",  # llama.cpp, with 500 (ggml-org/llama.cpp#13566); xAI
+            r"unsupported content part type.{0,8}image_url",  # llama.cpp before it saw, with 500 (ngxson/smolvlm-realtime-webcam#13)
+            r"missing data required for image input",  # Ollama, with 500 (valentinfrlch/ha-llmvision#691)
+            r"image input (?:modality )?is not enabled",  # Mistral; Gemini's tuned models (google/generative-ai-docs#513)
+            # Ollama's cloud (ollama/ollama#17301), LM Studio (lmstudio-ai/lmstudio-bug-tracker#908), Bedrock (earendil-works/pi#8960)
+            r"does(?:n.{1,6}| no)t support (?:the )?(?:image (?:input|content|field)|images(?:[.\"\\]| \())",
+            r"unknown variant .{0,8}image_url",  # DeepSeek (nesquena/hermes-webui#2297), and before that in these words:
+            r"any variant of untagged enum ChatCompletionRequestContent",  # (browser-use/browser-use#159)
+            r"invalid type: sequence, expected a string",  # (chatboxai/chatbox#1740)
+            r"content must be a string",  # Groq (vercel/ai#2837)
+            r"unexpected item type in content",  # Qwen's (NousResearch/hermes-agent#58120)
+            r"content\.type.{0,100}\[.{1,7}text.{1,7}\]",  # Zhipu: all that a part may be (BigPizzaV3/CodexPlusPlus#1760)
+            r"not supported for vision",  # GitHub Copilot (anomalyco/opencode#5291)
+            r"image_url(?:\W|\\u0027){0,3} is not supported",  # infini-ai
+            r"only .{1,7}text.{1,7} content type is supported",  # mlx-lm, with 404 (its server.py)
+        ]
+    ),
+    re.IGNORECASE,
+)
+"""How it is said that the model takes no pictures at all; of one that is broken, too large or improper, other words are used."""
 
 
 class StreamOptions(Struct, frozen=True):
@@ -43,6 +73,8 @@ class Shape(Struct, frozen=True):
     """`modalities`: models that speak must be told when not to."""
     sounds_as_qwen: bool = False
     """Sound goes as a `data:` URI and is asked for as `wav`, which Qwen-Omni's compatible endpoint wants: it sends PCM16 all the same."""
+    knows_pictures: bool = True
+    """`image_url`: refused for models that see nothing; a picture is then told in words, for it stays in the conversation."""
 
 
 class Function(Struct, frozen=True):
@@ -93,7 +125,7 @@ def body(model: str, request: LlmRequest, shape: Shape) -> bytes:
     return msgspec.json.encode(
         ChatRequest(
             model=model,
-            messages=messages(request, data_uris=shape.sounds_as_qwen),
+            messages=messages(request, data_uris=shape.sounds_as_qwen, pictures=shape.knows_pictures),
             stream=True,
             stream_options=StreamOptions(include_usage=True) if shape.asks_usage else None,
             max_tokens=None if shape.names_completion else limit,
@@ -107,6 +139,11 @@ def body(model: str, request: LlmRequest, shape: Shape) -> bytes:
             audio=AudioOptions(voice, heard) if voice else None,
         )
     )
+
+
+def takes_no_pictures(refusal: bytes) -> bool:
+    """Does an endpoint refuse a request because it takes no pictures, whichever they are?"""
+    return _BLIND.search(refusal.decode(errors="replace")) is not None
 
 
 def _function(tool: FunctionTool) -> Function:
@@ -161,6 +198,7 @@ class _Choice(Struct):
 class _PromptDetails(Struct):
     cached_tokens: int | None = None
     audio_tokens: int | None = None
+    image_tokens: int | None = None
 
 
 class _CompletionDetails(Struct):
@@ -325,5 +363,10 @@ class Answer:
             return None
         read, made = usage.prompt_tokens_details or _PromptDetails(), usage.completion_tokens_details or _CompletionDetails()
         return TokenUsage(
-            usage.prompt_tokens or 0, usage.completion_tokens or 0, read.cached_tokens or 0, read.audio_tokens or 0, made.audio_tokens or 0
+            usage.prompt_tokens or 0,
+            usage.completion_tokens or 0,
+            read.cached_tokens or 0,
+            read.audio_tokens or 0,
+            made.audio_tokens or 0,
+            read.image_tokens or 0,
         )

@@ -149,18 +149,24 @@ Sounds = dict[tuple[str | UnsetType, int], AudioPart]
 """By item id and content index."""
 
 
-def messages(request: LlmRequest, *, data_uris: bool = False) -> list[ChatMessage]:
+def messages(request: LlmRequest, *, data_uris: bool = False, pictures: bool = True) -> list[ChatMessage]:
     """Return the whole prompt, ready to be encoded. Where there are sounds it takes milliseconds: call it from a worker thread.
 
-    `data_uris`: sounds are wanted as such, as pictures are.
+    `data_uris`: sounds are wanted as such, as pictures are. `pictures`: they are shown; else they are told in words.
     """
     sounds: Sounds = {(recording.item_id, recording.content_index): _file(recording, data_uris) for recording in request.sounds}
     prompt: list[ChatMessage] = [SystemMessage(request.instructions)] if request.instructions else []
     results = _results(request.items)
     for are_calls, items in groupby(_once(request.items), lambda item: isinstance(item, Called)):
         run = list(items)
-        prompt += _calls(run, results) if are_calls else _others(run, sounds)
+        prompt += _calls(run, results) if are_calls else _others(run, sounds, pictures)
     return prompt
+
+
+def unseen(picture: InputImage) -> str:
+    """A picture in the words for a model that sees none, to be put into a sentence."""
+    size = "" if picture.width is UNSET else f" of {picture.width} x {picture.height} pixels"
+    return f"a picture{size}{'' if picture.format is UNSET else f' ({picture.format})'}, which you cannot see"
 
 
 def _file(recording: Recording, data_uri: bool) -> AudioPart:
@@ -197,8 +203,8 @@ def _calls(run: list[Item], results: dict[str, str]) -> list[ChatMessage]:
     return [AssistantMessage(tool_calls=calls), *(ToolMessage(call.id, results.get(call.id, PENDING)) for call in calls)]
 
 
-def _others(items: list[Item], sounds: Sounds) -> list[ChatMessage]:
-    return [_said(item, sounds) for item in items if isinstance(item, Message) and _says(item)]
+def _others(items: list[Item], sounds: Sounds, pictures: bool) -> list[ChatMessage]:
+    return [_said(item, sounds, pictures) for item in items if isinstance(item, Message) and _says(item)]
 
 
 def _tool_call(call: Called) -> ToolCall:
@@ -213,26 +219,29 @@ def _says(message: Message) -> bool:
     return message.role != "assistant" or bool(_words(message.content))
 
 
-def _said(message: Message, sounds: Sounds) -> ChatMessage:
+def _said(message: Message, sounds: Sounds, pictures: bool) -> ChatMessage:
     match message.role:
         case "system":
             return SystemMessage(_words(message.content))
         case "user":
-            return UserMessage(_shown(message, sounds))
+            return UserMessage(_shown(message, sounds, pictures))
         case "assistant":
             return AssistantMessage(_words(message.content))
         case _:
             assert_never(message.role)
 
 
-def _shown(message: Message, sounds: Sounds) -> str | list[TextPart | ImagePart | AudioPart]:
-    parts = [sounds.get((message.id, index)) or _part(part) for index, part in enumerate(message.content)]
+def _shown(message: Message, sounds: Sounds, pictures: bool) -> str | list[TextPart | ImagePart | AudioPart]:
+    parts = [sounds.get((message.id, index)) or _part(part, pictures) for index, part in enumerate(message.content)]
     words = [part.text for part in parts if isinstance(part, TextPart)]
     return "\n".join(filter(None, words)) if len(words) == len(parts) else parts
 
 
-def _part(part: Part) -> TextPart | ImagePart:
-    return _picture(part) if isinstance(part, InputImage) else TextPart(_word(part))
+def _part(part: Part, pictures: bool) -> TextPart | ImagePart:
+    if not isinstance(part, InputImage):
+        return TextPart(_word(part))
+    # One that was let go is told like the others: it was never seen, and what was said of it before stays the same.
+    return _picture(part) if pictures else TextPart(f"({unseen(part)})")
 
 
 def _picture(part: InputImage) -> ImagePart | TextPart:

@@ -14,7 +14,7 @@ from realtime.engines import chat
 from realtime.engines.chat import ChatLlm, Timeouts
 from realtime.errors import EngineError
 from realtime.ports import ArgumentsDelta, AudioDelta, CallBegan, Finished, Llm, LlmEvent, LlmRequest, Recording, TextDelta, TokenUsage
-from realtime.wire.items import InputAudio, InputText, Message
+from realtime.wire.items import InputAudio, InputImage, InputText, Message
 from realtime.wire.settings import PcmFormat
 from tests.rigs.chat_endpoint import (
     DEFAULT_TOKENS,
@@ -440,6 +440,40 @@ async def test_an_effort_that_an_endpoint_does_not_know_is_left_out_from_then_on
     await events(llm, effort="low")
     await events(llm, effort="low")
     assert [request.body.get("reasoning_effort") for request in stub.requests] == ["low", None, None]
+
+
+SHOWN = LlmRequest(instructions="", items=(Message("user", [InputImage("data:image/jpeg;base64,AA==")]),))
+FADED = LlmRequest(instructions="", items=(Message("user", [InputImage()]),))
+NO_EYES = {"error": {"message": "No endpoints found that support image input", "code": 404}}
+
+
+def showing(stub: ChatEndpoint) -> list[bool]:
+    """Which requests had a picture in them."""
+    return [isinstance(request.body["messages"][0]["content"], list) for request in stub.requests]
+
+
+@pytest.mark.parametrize(("status", "refusals"), [(400, 1), (404, 1), (422, 1), (500, 3)])  # a failure may pass, and is tried again
+async def test_that_a_model_sees_nothing_is_remembered(stub: ChatEndpoint, llm: ChatLlm, status: int, refusals: int) -> None:
+    stub.script(*[refusal(status, NO_EYES)] * refusals)
+    for _ in range(2):
+        assert len([event async for event in llm.stream(SHOWN)]) == len(DEFAULT_TOKENS) + 1
+    assert showing(stub) == [True] * refusals + [False, False]
+
+
+async def test_a_model_that_refuses_more_than_pictures_may_see_after_all(stub: ChatEndpoint, llm: ChatLlm) -> None:
+    stub.script(*[refusal(404, NO_EYES)] * 2)
+    with pytest.raises(EngineError, match="No endpoints"):
+        await anext(opened(llm, SHOWN))
+    await anext(opened(llm, SHOWN))
+    assert showing(stub) == [True, False, True]
+
+
+@pytest.mark.parametrize("request_", [asking(), FADED], ids=["none", "let go"])
+async def test_without_pictures_nothing_is_learned_of_them(stub: ChatEndpoint, llm: ChatLlm, request_: LlmRequest) -> None:
+    stub.script(refusal(404, NO_EYES))
+    with pytest.raises(EngineError, match="No endpoints"):
+        await anext(opened(llm, request_))
+    assert len(stub.requests) == 1
 
 
 async def test_a_sound_that_comes_as_one_may_be_long(stub: ChatEndpoint, llm: ChatLlm) -> None:

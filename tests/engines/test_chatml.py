@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from realtime.engines.chatml import DEFAULT_INSTRUCTIONS, HISTORY_TOKENS, LEAST_TURN, TURN_END, TURN_START, Turn, prompt, turns
@@ -84,8 +86,15 @@ def test_an_answer_of_which_nothing_was_heard_is_left_out() -> None:
     assert told(OutputAudio(None), "assistant") == []
 
 
-def test_a_picture_is_told_to_the_blind_model_in_words() -> None:
-    assert told(InputImage("data:image/png;base64,AA==")) == [Turn("user", "(I sent a picture, which you cannot see.)")]
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ((), "(I sent a picture, which you cannot see.)"),
+        (("low", 640, 480, "PNG"), "(I sent a picture of 640 x 480 pixels (PNG), which you cannot see.)"),
+    ],
+)
+def test_a_picture_is_told_to_the_blind_model_in_words(facts: tuple[Any, ...], words: str) -> None:
+    assert told(InputImage("data:image/png;base64,AA==", *facts)) == [Turn("user", words)]
 
 
 def test_the_parts_of_a_message_become_lines_of_one_turn() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from realtime.engines.completions import Answer, Shape, body
+from realtime.engines.completions import Answer, Shape, body, takes_no_pictures
 from realtime.errors import EngineError
 from realtime.ports import CallBegan, Finished, LlmRequest, Recording, TokenUsage
-from realtime.wire.items import MAX_EXTRA, InputAudio, InputText, Message
+from realtime.wire.items import MAX_EXTRA, InputAudio, InputImage, InputText, Message
 from realtime.wire.settings import FunctionChoice, FunctionTool, PcmFormat, ToolChoice
 
 
@@ -154,6 +154,7 @@ def test_an_answer_that_just_stops_was_interrupted() -> None:
             TokenUsage(9, 7, 0, 5, 6),
         ),
         (b'{"prompt_tokens":9,"completion_tokens":7,"completion_tokens_details":{"audio_tokens":null}}', TokenUsage(9, 7)),
+        (b'{"prompt_tokens":90,"prompt_tokens_details":{"image_tokens":85}}', TokenUsage(90, 0, input_image_tokens=85)),
     ],
 )
 def test_usage_is_counted(usage: bytes, ours: TokenUsage) -> None:
@@ -347,6 +348,67 @@ def test_qwens_are_asked_in_their_way() -> None:
 def test_who_could_speak_is_told_to_write(shape: Shape, sent: list[str] | None) -> None:
     wire = posted(shape)
     assert (wire.get("modalities"), "audio" in wire) == (sent, False)
+
+
+def test_pictures_can_be_told_in_words() -> None:
+    request = LlmRequest(instructions="", items=(Message("user", [InputImage("data:image/jpeg;base64,AA==")]),))
+    wire = msgspec.json.decode(body("gpt", request, Shape(knows_pictures=False)))
+    assert wire["messages"] == [{"role": "user", "content": "(a picture, which you cannot see)"}]
+
+
+BLIND = {
+    "OpenAI": "Invalid content type. image_url is only supported by certain models.",
+    "OpenRouter": "No endpoints found that support image input",
+    "vLLM": "deepseek-v4-flash is not a multimodal model",
+    "vLLM as a reader": "At most 0 image(s) may be provided in one prompt. Set `--limit-mm-per-prompt` to increase this limit.",
+    "llama.cpp": "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
+    "llama.cpp in 2025": 'Failed to parse messages: Unsupported content part type: "image_url"; messages = []',
+    "xAI": "Invalid request content: Image inputs are not supported by this model.",
+    "Ollama": "Failed to create new sequence: failed to process inputs: this model is missing data required for image input",
+    "Ollama's cloud": "this model does not support image input (ref: b8bd630e)",
+    "Mistral": "Image input is not enabled for this model",
+    "Gemini": "Image input modality is not enabled for tunedModels/x",
+    "LM Studio": "Model does not support images. Please use a model that does.",
+    "Bedrock": "This model doesn't support the image field for user messages. Remove image and try again.",
+    "DeepSeek": "Failed to deserialize the JSON body into the target type: messages[1]: unknown variant `image_url`, expected `text`",
+    "DeepSeek in 2025": "messages[2]: data did not match any variant of untagged enum ChatCompletionRequestContent at line 1 column 15700",
+    "DeepSeek before": "messages[2]: invalid type: sequence, expected a string at line 1 column 2901",
+    "Groq": "messages[1].content must be a string",
+    "Qwen": "<400> InternalError.Algo.InvalidParameter: [Unexpected item type in content]",
+    "Zhipu": "messages.content.type \u53c2\u6570\u975e\u6cd5\uff0c\u53d6\u503c\u8303\u56f4 ['text']",
+    "Copilot": 'model "gpt-4.1" not supported for vision',
+    "infini-ai": "Bad Request: [message type 'image_url' is not supported for model 'glm-5']",
+    "mlx-lm": "Only 'text' content type is supported.",
+}
+SEEING = [
+    "You uploaded an unsupported image. Please make sure your image is valid.",
+    "You uploaded an unsupported image. Please make sure your image has of one the following formats: ['png', 'jpeg', 'gif', 'webp'].",
+    "The image data you provided does not represent a valid image.",
+    "Could not process image",
+    "Failed to load image or audio file",
+    "messages.0.content.1.image.source.base64: image exceeds 5 MB maximum: 6000000 bytes > 5242880 bytes",
+    "This model does not support images larger than 2048 x 2048 pixels.",
+    "The model does not support image format image/jpeg.",
+    "At most 1 image(s) may be provided in one prompt.",
+    "messages.content.type \u53c2\u6570\u975e\u6cd5 ['text','image_url']",
+    "Unsupported value: 'messages[0].content[1].image_url.detail' is not supported with this model.",
+    "Your input image may contain content that is not allowed by our safety system.",
+    "No endpoints found for foo/bar.",
+    "No endpoints found that support tool use.",
+]
+
+
+@pytest.mark.parametrize("message", BLIND.values(), ids=BLIND)
+def test_that_no_pictures_are_taken_is_said_in_many_ways(message: str) -> None:
+    problem = msgspec.json.encode({"error": {"message": message}})
+    # Some libraries write more in escapes than they must.
+    for refusal in (problem, problem.replace(b"'", rb"\u0027"), message.encode("ascii", "backslashreplace")):
+        assert takes_no_pictures(refusal)
+
+
+@pytest.mark.parametrize("message", SEEING)
+def test_a_refusal_of_one_picture_or_of_anything_else_is_none_of_all(message: str) -> None:
+    assert not takes_no_pictures(msgspec.json.encode({"error": {"message": message}}))
 
 
 def spoke(*chunks: bytes) -> tuple[str, list[tuple[list[int], int]]]:

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from msgspec import UNSET
 
-from realtime.engines.prompt import INAUDIBLE, PENDING, REFUSED, SILENCE, messages
+from realtime.engines.prompt import FADED, INAUDIBLE, PENDING, REFUSED, SILENCE, messages
 from realtime.media import g711
 from realtime.ports import LlmRequest, Recording
 from realtime.wire.items import (
@@ -39,9 +40,9 @@ from realtime.wire.settings import AudioFormat, PcmaFormat, PcmFormat, PcmuForma
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 
 
-def wire(*items: Item, instructions: str = "") -> Any:
+def wire(*items: Item, instructions: str = "", pictures: bool = True) -> Any:
     """The messages as the endpoint decodes them."""
-    return msgspec.json.decode(msgspec.json.encode(messages(LlmRequest(instructions=instructions, items=items))))
+    return msgspec.json.decode(msgspec.json.encode(messages(LlmRequest(instructions=instructions, items=items), pictures=pictures)))
 
 
 def user(*parts: Part) -> Message:
@@ -113,6 +114,29 @@ def test_a_picture_makes_the_content_a_list_of_parts() -> None:
 
 def test_a_picture_says_its_detail_even_by_default() -> None:
     assert wire(user(InputImage(PICTURE)))[0]["content"] == [{"type": "image_url", "image_url": {"url": PICTURE, "detail": "auto"}}]
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (InputImage(PICTURE, "low", 640, 480, "PNG"), "(a picture of 640 x 480 pixels (PNG), which you cannot see)"),
+        (InputImage(PICTURE, "low", 640, 480), "(a picture of 640 x 480 pixels, which you cannot see)"),
+        (InputImage(PICTURE), "(a picture, which you cannot see)"),
+    ],
+)
+def test_to_a_model_that_sees_nothing_a_picture_is_told_in_a_plain_string(picture: InputImage, words: str) -> None:
+    said = wire(user(InputText("What is this?"), picture, InputAudio("Tell me.")), pictures=False)
+    assert said == [{"role": "user", "content": f"What is this?\n{words}\nTell me."}]
+
+
+@pytest.mark.parametrize(("pictures", "words"), [(True, FADED), (False, "(a picture of 640 x 480 pixels (PNG), which you cannot see)")])
+def test_a_picture_that_was_let_go_is_told_in_words(pictures: bool, words: str) -> None:
+    assert wire(user(InputImage(UNSET, "low", 640, 480, "PNG")), pictures=pictures) == [{"role": "user", "content": words}]
+
+
+def test_a_picture_from_anybody_but_a_user_is_our_bug() -> None:
+    with pytest.raises(AssertionError):
+        wire(Message("system", [InputImage(PICTURE)]))
 
 
 @pytest.mark.parametrize("part", [OutputText(""), OutputAudio(None), OutputAudio("")])
@@ -220,9 +244,10 @@ CONVERSATION: tuple[Item, ...] = (
 )
 
 
+@pytest.mark.parametrize("pictures", [True, False])
 @pytest.mark.parametrize("length", [length for length in range(len(CONVERSATION)) if length != 3])  # nobody asks while a tool is at work
-def test_the_prompt_of_a_turn_starts_with_the_prompt_before_it(length: int) -> None:
-    before, after = wire(*CONVERSATION[:length], instructions="Help."), wire(*CONVERSATION, instructions="Help.")
+def test_the_prompt_of_a_turn_starts_with_the_prompt_before_it(length: int, pictures: bool) -> None:
+    before, after = (wire(*items, instructions="Help.", pictures=pictures) for items in (CONVERSATION[:length], CONVERSATION))
     assert after[: len(before)] == before
 
 
