@@ -260,9 +260,11 @@ class _Child:
                 answer = _exchange(process, request, payload)
         except _Gone as error:
             raise self._lost(process, of, seconds) from error
-        self._listen(process)
+        ours = isinstance(answer, Refusal) and answer.code == INTERNAL_ERROR
+        # Libraries comment on what strangers send, at length; of our own bugs the operator has to know.
+        self._listen(process, logging.WARNING if ours else logging.DEBUG)
         if isinstance(answer, Refusal):
-            raise (EngineError if answer.code == INTERNAL_ERROR else MediaError)(answer.code, answer.message)
+            raise (EngineError if ours else MediaError)(answer.code, answer.message)
         return answer
 
     def end(self) -> None:
@@ -325,14 +327,14 @@ class _Child:
         status = process.wait()
         if wanted or self._late:
             log.warning("A process that reads media ended with status %d%s", status, ", for it took too long" if self._late else "")
-        self._listen(process)
+        self._listen(process, logging.WARNING)
 
-    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+    def _listen(self, process: subprocess.Popen[bytes], level: int) -> None:
         """Log what it said on stderr."""
         assert process.stderr is not None
         words = (process.stderr.read(1 << 16) or b"").decode(errors="replace").strip()
         if words:
-            log.warning("A process that reads media says: %s", words[-HEARD:])
+            log.log(level, "A process that reads media says: %s", words[-HEARD:])
 
 
 def _environment() -> dict[str, str]:

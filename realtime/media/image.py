@@ -15,7 +15,7 @@ import warnings
 from typing import TYPE_CHECKING, cast
 
 from realtime.errors import MediaError
-from realtime.media import files
+from realtime.media import files, jpeg
 from realtime.media.limits import Limits
 from realtime.media.readings import Detail, Picture, WantedPicture
 
@@ -66,6 +66,8 @@ def read(data: bytes, wanted: WantedPicture, limits: Limits) -> Picture:
     format = files.image_format(data)
     if format is None:
         raise MediaError("invalid_image_format", "A picture has to be a PNG, JPEG, WebP, GIF, BMP or TIFF file.")
+    if format == "JPEG" and jpeg.scans(data) > jpeg.MAX_SCANS:
+        raise MediaError("image_parse_error", f"A JPEG may have at most {jpeg.MAX_SCANS} scans; this one has more.")
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = limits.image_pixels  # beyond it Pillow warns, beyond twice as many it opens nothing
