@@ -17,7 +17,7 @@ _SCAN, _END = 0xDA, 0xD9
 
 
 def scans(data: bytes) -> int:
-    """Count the scans of the first picture of a file: neither what lies in its segments (a thumbnail) nor behind it (a telephone's clip)."""
+    """Count those of a file's first picture: neither what lies in its segments (a thumbnail) nor behind it (a telephone's clip)."""
     count, at = 0, 2
     while (marker := _MARKER.search(data, at)) is not None and data[marker.end() - 1] != _END:
         count += data[marker.end() - 1] == _SCAN
