@@ -38,6 +38,9 @@ MAX_HELD = 256
 MAX_HELD_BYTES = 64 * 1024 * 1024
 """Characters and bytes of files that are held before it: one that is larger may come, the next must wait."""
 
+URI_HEAD = 256
+"""Characters within which the comma of a `data:` URI has to be."""
+
 FRAME: Detail = "low"
 """How closely the frames of a camera are looked at: there are many."""
 
@@ -193,7 +196,7 @@ class Intake:
     def _picture(self, text: str, detail: Detail, param: str) -> File:
         if not self._abilities.images:
             raise ClientError("image_disabled", "Images are switched off on this server (ENABLE_IMAGE_PROCESSING).", param=param)
-        if _decoded(len(text)) > self._abilities.media_bytes:
+        if _decoded(len(text), text[:URI_HEAD]) > self._abilities.media_bytes:
             raise ClientError("image_file_too_large", self._too_large("image"), param=param)
         return File(text, WantedPicture(detail), param)
 
@@ -203,7 +206,7 @@ class Intake:
         text = memoryview(literal)
         if bytes(text[:1]) != b'"':
             raise ClientError("invalid_type", f"Invalid type for '{param}': expected str.", param=param)
-        if _decoded(len(text)) > self._abilities.media_bytes:
+        if _decoded(len(text) - 2, str(text[1:URI_HEAD], "ascii", "replace")) > self._abilities.media_bytes:
             raise ClientError("video_file_too_large", self._too_large("video"), param=param)
         return File(literal, WantedClip(detail, sample_rate(format) if self._abilities.audio else None), param)
 
@@ -232,9 +235,9 @@ class Intake:
         return told
 
 
-def _decoded(characters: int) -> int:
-    """Bytes of so much base64, but for a few."""
-    return characters * 3 // 4
+def _decoded(characters: int, beginning: str) -> int:
+    """Bytes of a file that comes as so many characters, at the least: who reads it counts them to the last."""
+    return (characters - beginning.find(",") - 1) * 3 // 4 - 2
 
 
 def _told(held: Held) -> Input:

@@ -226,6 +226,15 @@ def test_the_client_is_made_to_wait_when_large_files_are_held() -> None:
     assert not bench.intake.full
 
 
+@pytest.mark.parametrize("head", ["", "data:image/png;base64,", "data:video/mp4;codecs=avc1;base64,"])
+@pytest.mark.parametrize("size", [90, 91, 92])
+def test_a_file_may_be_as_large_as_the_limit(head: str, size: int) -> None:
+    text = head + base64.b64encode(bytes(size)).decode()
+    for part in ({"type": "image", "image": text}, {"type": "video", "video": text}):
+        assert Bench(media_bytes=size).create(part) == [FilesAwaited("file_1")]
+        assert refusal(Bench(media_bytes=size - 4).create(part)).code.endswith("_file_too_large")  # type: ignore[union-attr]
+
+
 def test_something_else_than_was_asked_for_is_a_mistake_of_ours() -> None:
     bench = Bench()
     bench.create(image())
