@@ -1,4 +1,4 @@
-"""The command line: argv -> Config -> App.run(), and the catalogue of models.
+"""The command line: argv -> Config -> App.run(), the catalogue of models, and new keys.
 
 It owns the words that the operator types and the exit statuses: 0 for done, 1 for a model that can't be had or is not there, 2 for bad
 configuration, 130 for Ctrl-C. Everything that is slow to import is imported by the command that needs it, so that `--help` is instant.
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses. 2 is argparse's own, 130 the shell's for SIGINT (128 + 2)."""
+
+NEW_KEY_HELP = "make a key: its line for the file of keys goes to the output, the key itself is shown once, as an error message would be"
 
 _Run = Callable[[argparse.Namespace], int]
 _Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
@@ -66,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.epilog = "A flag beats the environment variable in brackets, which beats the default beside it. Keys have no flag."
     models = commands.add_parser("models", help="list, fetch or remove the embedded models", allow_abbrev=False)
     _add_models(models.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    keys = commands.add_parser("keys", help="make keys for clients", allow_abbrev=False)
+    new = _command(keys.add_subparsers(title="commands", metavar="COMMAND", required=True), "new", _new_key, NEW_KEY_HELP, ())
+    new.usage = "%(prog)s [options] NAME >> FILE"
+    new.add_argument("name", metavar="NAME", help="whose key it is")
     return parser
 
 
@@ -164,6 +170,15 @@ def _remove(options: argparse.Namespace) -> int:
             print(f"{name}: was not here", file=sys.stderr)
             status = FAILED
     return status
+
+
+def _new_key(options: argparse.Namespace) -> int:
+    from realtime.server.keys import fresh
+
+    key, line = fresh(options.name)
+    print(line, flush=True)
+    print(f"The key of {options.name}, which is not shown again: {key}", file=sys.stderr)
+    return DONE
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,13 +22,17 @@ from realtime.config import OPENAI_URL, Address, Config
 from realtime.engines import models
 from realtime.engines.mcp_client import McpClient
 from realtime.engines.media_reader import ProcessReader
-from realtime.errors import EngineError
+from realtime.errors import ConfigError, EngineError
 from realtime.media.limits import MEBIBYTE, Limits
 from realtime.ports import Llm, MediaReader, Stt, Tts, TurnJudge, Vad
 from realtime.runner.perform import Engines
+from realtime.server import credentials, keys, tls
+from realtime.server.access import Access
+from realtime.server.client_secrets import ClientSecrets
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
 from realtime.server.ids import RandomIds
 from realtime.server.listener import Listener, Service
+from realtime.server.origins import Origins, is_loopback
 from realtime.session.abilities import Abilities
 
 if TYPE_CHECKING:
@@ -44,6 +49,8 @@ CUT_SHORT = 1
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+log = logging.getLogger(__name__)
+
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -51,7 +58,10 @@ class App:
     """The daemon, from its settings to its end."""
 
     def __init__(self, config: Config) -> None:
+        """Raises `ConfigError`."""
         self._config = config
+        self._access = _access(config)
+        self._tls = None if config.tls_cert is None else tls.context(config.tls_cert, config.tls_key)
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
 
     def run(self) -> int:
@@ -100,22 +110,40 @@ class App:
             camera_frames=config.camera_frames,
             mcp_urls=config.mcp_urls,
         )
-        latency = config.latency_ms / 1000
-        return Service(engines=engines, abilities=abilities, sample_rate=config.sample_rate, new_ids=RandomIds, latency=latency)
+        return Service(
+            engines=engines,
+            abilities=abilities,
+            sample_rate=config.sample_rate,
+            new_ids=RandomIds,
+            access=self._access,
+            latency=config.latency_ms / 1000,
+        )
 
     async def _serve(self, engines: Engines) -> None:
         config = self._config
-        listener = Listener(self.service(engines), host=config.host, port=config.port, grace_seconds=config.grace_seconds)
-        with _stop_signal() as stop:
+        listener = Listener(self.service(engines), host=config.host, port=config.port, grace_seconds=config.grace_seconds, tls=self._tls)
+        # Elsewhere a hangup is what it always was: the terminal is gone, and so is the daemon.
+        hangup = _on_hangup(self._read_keys_again) if config.api_keys_file else nullcontext()
+        with _stop_signal() as stop, hangup:
             try:
                 async with listener:
-                    where = f"ws://{_url_host(config.host)}:{listener.port}"
+                    _say(f"  {'keys':13} {_who_may(config, self._access)}")
+                    where = f"{'wss' if self._tls else 'ws'}://{_url_host(config.host)}:{listener.port}"
                     _say(f"  listening     {where}{STANDARD_PATH} (GA, beta), {where}{CLASSIC_PATH} (classic)")
                     await stop.wait()
                     _say("stopping: running answers may end")
             finally:
                 await _close(engines)
                 self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def _read_keys_again(self) -> None:
+        """Those who are in stay. What can't be read changes nothing: better the old keys than nobody's."""
+        try:
+            self._access.reload()
+        except ConfigError as error:
+            log.error("The keys stay as they were: %s", error)
+        else:
+            _say(f"keys read again: {_who_may(self._config, self._access)}")
 
     # Engines. Each says what it is and why.
 
@@ -267,6 +295,27 @@ def _chosen(role: str, engine: E, reason: str) -> E:
     return engine
 
 
+def _access(config: Config) -> Access:
+    """Raises `ConfigError` where strangers could come in and nobody said that they may."""
+    keyed = bool(config.api_keys_file or config.api_keys)
+    loopback = is_loopback(config.host)
+    if not (keyed or loopback or config.insecure):
+        raise ConfigError(
+            f"SERVER_HOST={config.host}: others than this machine could use the server without a key. "
+            "Make keys (python -m realtime keys new NAME) and name their file in REALTIME_API_KEYS_FILE, or say --insecure"
+        )
+    read = partial(keys.read, config.api_keys_file, config.api_keys) if keyed else None
+    origins = Origins(allowed=config.allowed_origins or frozenset(), loopback=loopback, keys=keyed)
+    return Access(read, ClientSecrets(config.signing_secret), origins)
+
+
+def _who_may(config: Config, access: Access) -> str:
+    if access.keys is None:
+        return "none needed: only this machine comes in" if is_loopback(config.host) else "NONE NEEDED: anybody may come in, as asked"
+    sources = [str(config.api_keys_file)] if config.api_keys_file else []
+    return f"{access.keys} known, from {' and '.join(sources + ['REALTIME_API_KEYS'] * bool(config.api_keys))}"
+
+
 def _at(address: Address) -> str:
     return f"at {address.url}, {'with' if address.api_key else 'without'} a key"
 
@@ -303,6 +352,7 @@ def _log_to_stderr(level: str) -> None:
         # Logs, with its traceback, what a client's tool server does wrong; the client is told of it.
         logging.getLogger("mcp").setLevel(logging.CRITICAL)
         logging.getLogger("websockets.server").addFilter(_is_ours)
+    logging.getLogger("websockets.server").addFilter(credentials.hide)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
@@ -329,6 +379,17 @@ def _stop_signal() -> Iterator[asyncio.Event]:
         for number in STOP_SIGNALS:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _on_hangup(reload: Callable[[], None]) -> Iterator[None]:
+    """SIGHUP: what daemons take for "read your files again"."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 async def _close(engines: Engines) -> None:

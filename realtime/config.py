@@ -19,8 +19,12 @@ from msgspec import NODEFAULT, Struct, field, structs
 from realtime.errors import ConfigError
 from realtime.values import (
     ADDRESS,
+    FILE,
     FOLDER,
+    KEYS,
+    LONG_SECRET,
     MODEL,
+    ORIGINS,
     PIPER,
     RATE,
     SECRET,
@@ -109,6 +113,20 @@ class Config(Struct, frozen=True, kw_only=True):
     port: int = 8001
     """0 takes a free port."""
     log_level: LogLevel = "info"
+    tls_cert: Path | None = None
+    """PEM, the whole chain; its key may be in it."""
+    tls_key: Path | None = None
+
+    api_keys_file: Path | None = None
+    """Names and hashes. Keys are needed where there are some here or there."""
+    api_keys: dict[str, str] | None = None
+    """Secret: keys by their names."""
+    signing_secret: str | None = None
+    """Secret: of client secrets."""
+    allowed_origins: frozenset[str] | None = None
+    """Web pages that may connect, beside those of this server itself."""
+    insecure: bool = False
+    """Nobody needs a key, wherever the server listens."""
 
     openai_base_url: str | None = None
     """As the person wrote it; use `endpoint` for what holds."""
@@ -262,7 +280,7 @@ class Setting(Struct, frozen=True):
     """Field of `Config`."""
     env: str
     flag: str | None
-    """None for secrets: a command line is public to every user of the machine."""
+    """None for secrets."""
     kind: Kind
     help: str
     """A phrase for `--help`, without the default."""
@@ -282,6 +300,15 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("host", "SERVER_HOST", "--host", ADDRESS, "address to listen on"),
         Setting("port", "SERVER_PORT", "--port", whole(0, MAX_PORT), "port to listen on, 0 for a free one"),
         Setting("log_level", "REALTIME_LOG_LEVEL", "--log-level", one_of(*get_args(LogLevel)), "least important line to log"),
+        Setting("tls_cert", "REALTIME_TLS_CERT", "--tls-cert", FILE, "certificate chain in PEM: listen with TLS"),
+        Setting("tls_key", "REALTIME_TLS_KEY", "--tls-key", FILE, "its key in PEM, where that is not in the same file"),
+    ),
+    "access": (
+        Setting("api_keys_file", "REALTIME_API_KEYS_FILE", "--api-keys-file", FILE, "names and hashes of the keys that open this server"),
+        Setting("api_keys", "REALTIME_API_KEYS", None, KEYS, "keys that open this server"),
+        Setting("signing_secret", "REALTIME_SECRET", None, LONG_SECRET, "what client secrets are signed with"),
+        Setting("allowed_origins", "REALTIME_ALLOWED_ORIGINS", "--allowed-origins", ORIGINS, "web pages that may connect, * for any"),
+        Setting("insecure", "REALTIME_INSECURE", "--insecure", SWITCH, "serve others than this machine without keys"),
     ),
     "chat endpoint": (
         Setting("openai_api_key", "OPENAI_API_KEY", None, SECRET, "key of the chat endpoint"),
@@ -402,7 +429,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
 
 SETTINGS = tuple(setting for section in SECTIONS.values() for setting in section)
 
-SECRETS = tuple(setting.name for setting in SETTINGS if setting.kind is SECRET)
+SECRETS = tuple(setting.name for setting in SETTINGS if setting.kind.secret)
 """Never shown, never logged."""
 
 
@@ -412,7 +439,9 @@ def add_flags(parser: argparse.ArgumentParser, settings: Container[Setting] = SE
         group = parser.add_argument_group(title)
         for setting in section:
             if setting.flag is not None and setting in settings:
-                group.add_argument(setting.flag, dest=setting.name, metavar=setting.kind.metavar, help=_help(setting))
+                # A switch that is only named is on.
+                bare: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.kind is SWITCH else {}
+                group.add_argument(setting.flag, dest=setting.name, metavar=setting.kind.metavar, help=_help(setting), **bare)
 
 
 def _help(setting: Setting) -> str:
@@ -427,6 +456,7 @@ def load(flags: Mapping[str, str | None]) -> Config:
     """
     given = {setting.name: said for setting in SETTINGS if (said := _said(setting, flags)) is not None}
     values: dict[str, Any] = {setting.name: _read(setting, *given[setting.name]) for setting in SETTINGS if setting.name in given}
+    values.setdefault("api_keys_file", _credential("api-keys"))
     config = Config(**values)
     for name, address, url in (
         ("llm", config.endpoint, ""),
@@ -439,7 +469,16 @@ def load(flags: Mapping[str, str | None]) -> Config:
     if config.native_audio != "none" and not config.asks_endpoint:
         source, value = given["native_audio"]
         raise ConfigError(f"{source}={value}: needs a chat endpoint for a language model, whose audio it would be")
+    if config.tls_key is not None and config.tls_cert is None:
+        source, value = given["tls_key"]
+        raise ConfigError(f"{source}={value}: needs a certificate, REALTIME_TLS_CERT (or --tls-cert)")
     return config
+
+
+def _credential(name: str) -> Path | None:
+    """The file of that name that systemd hands the service (`LoadCredential=`), if it does."""
+    file = Path(os.environ.get("CREDENTIALS_DIRECTORY", ""), name)
+    return file if file.is_absolute() and file.is_file() else None
 
 
 def _said(setting: Setting, flags: Mapping[str, str | None]) -> tuple[str, str] | None:
@@ -454,6 +493,6 @@ def _read(setting: Setting, source: str, value: str) -> object:
     try:
         return setting.kind.parse(value)
     except ValueError:
-        hidden = setting.kind is SECRET or "@" in value
+        hidden = setting.kind.secret or "@" in value
         shown = "***" if hidden else repr(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "...")
         raise ConfigError(f"{source}={shown}: must be {setting.kind.allowed}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,12 @@ MIN_RATE, MAX_RATE = 8_000, 48_000
 MAX_SECONDS = 7 * 24 * 3600
 """A week: longer than any connection lives, and short enough to catch milliseconds written as seconds."""
 
+KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What somebody's key may be called."""
+
+MIN_SECRET = 16
+"""Characters of a secret that has to withstand guessing."""
+
 
 class Kind(Struct, frozen=True):
     """What a value may be."""
@@ -24,6 +31,8 @@ class Kind(Struct, frozen=True):
     """Completes the sentence `must be ...`."""
     parse: Callable[[str], object]
     """Raises `ValueError` for anything else."""
+    secret: bool = False
+    """Never shown, never logged, and never taken from a command line, which is public to every user of the machine."""
 
 
 def text(metavar: str, allowed: str) -> Kind:
@@ -101,6 +110,35 @@ def _secret(value: str) -> str:
     return value
 
 
+def _long_secret(value: str) -> str:
+    if len(value) < MIN_SECRET:
+        raise ValueError
+    return _secret(value)
+
+
+def _keys(value: str) -> dict[str, str]:
+    """By name; one without a name is called after its place."""
+    entries = [entry.strip() for entry in value.split(",")]
+    pairs = [entry.split("=", 1) if "=" in entry else [f"key-{place}", entry] for place, entry in enumerate(entries, 1)]
+    table = {name: _long_secret(key) for name, key in pairs}
+    if len(table) != len(pairs) or not all(KEY_NAME.fullmatch(name) for name in table):
+        raise ValueError
+    return table
+
+
+def _origin(value: str) -> str:
+    """As browsers write it: no capitals, no path, no port that goes without saying."""
+    parts = urlsplit(value.lower())
+    if not parts.scheme or not parts.netloc or parts.username is not None or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError
+    usual = {"http": ":80", "https": ":443"}.get(parts.scheme, " ")
+    return f"{parts.scheme}://{parts.netloc.removesuffix(usual)}"
+
+
+def _origins(value: str) -> frozenset[str]:
+    return frozenset("*" if each.strip() == "*" else _origin(each.strip()) for each in value.split(","))
+
+
 def _pairs(value: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in value.split(",") if part.strip()]
     table = {name.strip(): meant.strip() for name, _, meant in pairs}
@@ -120,7 +158,11 @@ RATE = whole(MIN_RATE, MAX_RATE, " of Hz")
 SWITCH = Kind("true|false", f"one of {', '.join(_SWITCH_WORDS)}", _switch)
 URL = Kind("URL", "an http:// or https:// address without a query or a password", _url)
 URLS = Kind("URL,...", "http:// or https:// addresses without a query or a password, with commas between them", _urls)
-SECRET = Kind("KEY", "printable ASCII without spaces", _secret)
+SECRET = Kind("KEY", "printable ASCII without spaces", _secret, secret=True)
+LONG_SECRET = Kind("SECRET", f"at least {MIN_SECRET} characters of printable ASCII without spaces", _long_secret, secret=True)
+KEYS = Kind("KEYS", f"name=key or bare keys, with commas between them, each name once, each {LONG_SECRET.allowed}", _keys, secret=True)
+ORIGINS = Kind("ORIGIN,...", "origins such as https://app.example, or *, with commas between them", _origins)
+FILE = Kind("FILE", "a file whose ~ can be resolved", _folder)
 FOLDER = Kind("FOLDER", "a folder whose ~ can be resolved", _folder)
 ADDRESS = text("HOST", "a host name or an IP address")
 MODEL = text("MODEL", "the name of a model")

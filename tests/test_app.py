@@ -28,6 +28,7 @@ from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedTts, Scr
 from realtime.engines.silero import SileroVad
 from realtime.engines.smart_turn import SmartTurn
 from realtime.errors import ConfigError, EngineError
+from realtime.server.keys import hashed
 from tests.rigs.listening import listening
 from tests.rigs.speech_models import model_folder, turn_model
 
@@ -294,6 +295,104 @@ async def test_a_taken_port_is_bad_configuration() -> None:
         app = App(scripted(port=listener.port))
         with pytest.raises(ConfigError, match="SERVER_PORT"):
             await app._serve(app.engines())
+
+
+KEY = "a-long-random-key"
+
+
+def keys_file(folder: Path, *names: str) -> Path:
+    path = folder / "api-keys"
+    path.write_text("".join(f"{name}:{hashed(KEY + name).hex()}\n" for name in names))
+    return path
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "voice.example"])
+def test_nobody_else_is_let_in_without_keys_unless_that_is_said(host: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"SERVER_HOST={host}: others than this machine .* --insecure"):
+        App(scripted(host=host))
+    App(scripted(host=host, insecure=True))
+    App(scripted(host=host, api_keys={"phone": KEY}))
+    App(scripted(host=host, api_keys_file=keys_file(tmp_path)))
+
+
+def test_keys_that_can_not_be_read_keep_it_from_starting(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the keys can't be read"):
+        App(scripted(api_keys_file=tmp_path / "none"))
+
+
+def test_a_certificate_that_is_none_keeps_it_from_starting(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="REALTIME_TLS_CERT"):
+        App(scripted(tls_cert=keys_file(tmp_path)))
+
+
+async def started(app: App, capsys: pytest.CaptureFixture[str]) -> str:
+    """What it says of keys."""
+    serving = asyncio.ensure_future(app._serve(app.engines()))
+    line = await wait_for_line(capsys, "  keys ")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+    return line.removeprefix("  keys").strip()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({}, "none needed: only this machine comes in"),
+        ({"host": "0.0.0.0", "insecure": True}, "NONE NEEDED: anybody may come in, as asked"),
+        ({"api_keys": {"phone": KEY, "watch": KEY}}, "2 known, from REALTIME_API_KEYS"),
+    ],
+)
+async def test_it_says_who_may_come_in(chosen: dict[str, object], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await started(App(scripted(**chosen)), capsys) == said
+
+
+async def test_it_says_where_the_keys_are_from_and_never_what_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = keys_file(tmp_path, "phone")
+    assert await started(App(scripted(api_keys_file=path)), capsys) == f"1 known, from {path}"
+    line = await started(App(scripted(api_keys_file=path, api_keys={"watch": KEY})), capsys)
+    assert line == f"2 known, from {path} and REALTIME_API_KEYS"
+
+
+async def test_a_hangup_has_the_keys_read_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = keys_file(tmp_path, "phone")
+    app = App(scripted(api_keys_file=path))
+    serving = asyncio.ensure_future(app._serve(app.engines()))
+    await wait_for_line(capsys, "listening")
+    keys_file(tmp_path, "phone", "watch")
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert (await wait_for_line(capsys, "read again")) == f"keys read again: 2 known, from {path}"
+    path.write_text(KEY)
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+    assert f"The keys stay as they were: {path}, line 1" in caplog.text
+    assert KEY not in caplog.text
+    assert app._access.keys == 2
+
+
+async def test_without_a_file_of_keys_a_hangup_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    app = App(scripted(api_keys={"phone": KEY}))
+    serving = asyncio.ensure_future(app._serve(app.engines()))
+    await wait_for_line(capsys, "listening")
+    assert signal.getsignal(signal.SIGHUP) == before
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+
+
+def test_a_log_at_its_finest_shows_no_key(caplog: pytest.LogCaptureFixture) -> None:
+    library = logging.getLogger("websockets.server")
+    before = library.filters[:]
+    try:
+        app_module._log_to_stderr("debug")
+        with caplog.at_level(logging.DEBUG, "websockets.server"):
+            library.debug("< %s: %s", "Authorization", f"Bearer {KEY}")
+        assert "< Authorization: ***" in caplog.text
+        assert KEY not in caplog.text
+    finally:
+        library.filters[:] = before
 
 
 def test_a_literal_ipv6_host_is_shown_in_brackets() -> None:

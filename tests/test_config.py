@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ from realtime.errors import ConfigError
 from realtime.values import MAX_SECONDS
 
 KEY = "sk-secret-0123"
+
+LONG = "a-long-random-key"
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +90,13 @@ GOOD = {
     "host": ("0.0.0.0", "0.0.0.0"),
     "port": ("0", 0),
     "log_level": ("DEBUG", "debug"),
+    "tls_cert": ("/etc/tls/chain.pem", Path("/etc/tls/chain.pem")),
+    "tls_key": ("/etc/tls/key.pem", Path("/etc/tls/key.pem")),
+    "api_keys_file": ("/etc/realtime/api-keys", Path("/etc/realtime/api-keys")),
+    "api_keys": (f"phone={LONG}=, {LONG}", {"phone": LONG + "=", "key-2": LONG}),
+    "signing_secret": (LONG, LONG),
+    "allowed_origins": ("https://App.example:443/, http://a:8080,*", frozenset({"https://app.example", "http://a:8080", "*"})),
+    "insecure": ("yes", True),
     "openai_api_key": (KEY, KEY),
     "openai_base_url": ("https://example.org/v1beta/openai/", "https://example.org/v1beta/openai/"),
     "openai_model": ("meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B"),
@@ -140,6 +150,7 @@ GOOD = {
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_every_setting_is_read_from_its_environment_variable(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     text, value = GOOD[setting.name]
+    monkeypatch.setenv("REALTIME_TLS_CERT", "/a.pem")  # its key alone would be refused
     monkeypatch.setenv(setting.env, text)
     assert getattr(load({}), setting.name) == value
 
@@ -147,10 +158,18 @@ def test_every_setting_is_read_from_its_environment_variable(setting: Setting, m
 @pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.flag], ids=lambda setting: setting.name)
 def test_every_setting_is_read_from_its_flag(setting: Setting) -> None:
     assert setting.flag is not None
+    text, value = GOOD[setting.name]
+    assert getattr(load({"tls_cert": "/a.pem"} | given(setting.flag, text)), setting.name) == value
+
+
+def given(*arguments: str) -> dict[str, str | None]:
     parser = argparse.ArgumentParser()
     add_flags(parser)
-    text, value = GOOD[setting.name]
-    assert getattr(load(vars(parser.parse_args([setting.flag, text]))), setting.name) == value
+    return {name: said for name, said in vars(parser.parse_args(arguments)).items() if said is not None}
+
+
+def test_a_switch_that_is_only_named_is_on() -> None:
+    assert load(given("--insecure", "--port", "1")).insecure is True
 
 
 @pytest.mark.parametrize("word", ["true", "1", "yes", "on", "Yes"])
@@ -162,6 +181,11 @@ BAD = {
     "host": " ",
     "port": str(MAX_PORT + 1),
     "log_level": "loud",
+    "tls_cert": "~nobody-of-this-name/chain.pem",
+    "tls_key": "~nobody-of-this-name/key.pem",
+    "api_keys_file": "~nobody-of-this-name/api-keys",
+    "allowed_origins": "app.example",
+    "insecure": "never",
     "openai_base_url": "example.org/v1",
     "openai_model": "two\nlines",
     "connect_seconds": "0",
@@ -263,7 +287,7 @@ def test_a_key_that_can_not_travel_in_a_header_is_refused_and_not_repeated(key: 
     assert refusal() == "OPENAI_API_KEY=***: must be printable ASCII without spaces"
 
 
-SECRETS = ("openai_api_key", "stt_api_key", "tts_api_key")
+SECRETS = ("api_keys", "signing_secret", "openai_api_key", "stt_api_key", "tts_api_key")
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -285,6 +309,28 @@ def test_an_absent_key_shows_as_absent(secret: str) -> None:
 
 def test_the_secrets_are_those_that_are_said_to_be_some() -> None:
     assert config_module.SECRETS == SECRETS
+
+
+def test_keys_that_are_refused_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALTIME_API_KEYS", "phone=short")
+    assert refusal().startswith("REALTIME_API_KEYS=***: must be name=key or bare keys")
+
+
+def test_a_key_of_a_certificate_needs_the_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal({"tls_key": "/k.pem"}) == "--tls-key=/k.pem: needs a certificate, REALTIME_TLS_CERT (or --tls-cert)"
+    monkeypatch.setenv("REALTIME_TLS_CERT", "/c.pem")
+    assert load({"tls_key": "/k.pem"}).tls_key == Path("/k.pem")
+
+
+def test_the_keys_are_those_that_systemd_hands_over_unless_a_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert load({}).api_keys_file is None
+    (tmp_path / "api-keys").touch()
+    assert load({}).api_keys_file == tmp_path / "api-keys"
+    assert load({"api_keys_file": "/other"}).api_keys_file == Path("/other")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "")
+    assert load({}).api_keys_file is None
 
 
 def test_a_key_alone_means_the_usual_endpoint() -> None:
@@ -427,7 +473,7 @@ def test_every_flag_is_helped_with_its_variable_and_its_default() -> None:
     assert "for running responses at shutdown [REALTIME_GRACE_SECONDS, 10]" in text
     assert "[OPENAI_BASE_URL]" in text
     assert "[REALTIME_CACHE_DIR]" in text
-    assert "API_KEY" not in text
+    assert [setting.env for setting in SETTINGS if setting.kind.secret and re.search(rf"\b{setting.env}\b", text)] == []
     assert all(title in text for title in SECTIONS)
 
 

@@ -13,6 +13,7 @@ import pytest
 from realtime.__main__ import main
 from realtime.config import SETTINGS, Config
 from realtime.engines.models import CATALOGUE
+from realtime.server.keys import read
 
 HELP_SECONDS = 0.3
 """CPU time of `--help`, the budget of the design."""
@@ -84,7 +85,9 @@ def test_bad_configuration_is_one_line_and_status_2(served: Served, capfd: pytes
     assert served.configs == []
 
 
-@pytest.mark.parametrize("arguments", [[], ["models"], ["serve", "--prot", "1"], ["serve", "--por", "1"], ["sing"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["models"], ["keys"], ["keys", "new"], ["serve", "--prot", "1"], ["serve", "--por", "1"], ["sing"]]
+)
 def test_a_wrong_command_line_is_one_line_and_status_2(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     out, err = capfd.readouterr()
@@ -100,7 +103,9 @@ def test_the_version_is_that_of_the_distribution(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().out == f"realtime {version('realtime-daemon')}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["models"], ["models", "list"], ["models", "fetch"], ["models", "remove"]])
+@pytest.mark.parametrize(
+    "command", [[], ["serve"], ["keys"], ["keys", "new"], ["models"], ["models", "list"], ["models", "fetch"], ["models", "remove"]]
+)
 def test_every_command_explains_itself(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main([*command, "--help"])
@@ -233,3 +238,19 @@ def test_remove_deletes_the_named_models_alone(cache: Path, capfd: pytest.Captur
 def test_remove_says_when_there_was_nothing_and_goes_on(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "remove", "small", "base", "--cache-dir", str(cache)]) == 1
     assert capfd.readouterr() == ("base: removed\n", "small: was not here\n")
+
+
+def test_a_new_key_is_shown_once_and_its_line_goes_to_the_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "new", "phone"]) == 0
+    line, told = capfd.readouterr()
+    file = tmp_path / "api-keys"
+    file.write_text(line)
+    key = read(file, None).find(told.split()[-1])
+    assert key is not None
+    assert key.name == "phone"
+    assert told.split()[-1] not in line
+
+
+def test_a_name_that_can_be_nobodys_is_one_line_and_status_2(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "new", "my phone"]) == 2
+    assert capfd.readouterr() == ("", "realtime: 'my phone': must be 1 to 64 letters, digits, dots, dashes or underscores\n")

@@ -118,6 +118,13 @@ def test_every_error_code_of_the_session_has_its_row() -> None:
     assert sorted(given - named) == []
 
 
+def test_every_threat_is_tried_where_its_row_says() -> None:
+    table, tests = README.partition("| Threat |")[2].partition("\n\n")[0], written("tests/e2e/test_authentication.py")
+    names = re.findall(r"`(test_\w+)`", table)
+    assert names
+    assert [name for name in names if f"def {name}(" not in tests] == []
+
+
 def test_every_model_of_the_catalogue_is_named() -> None:
     said = " ".join(cell for row in ROWS for cell in row).lower()
     assert [name for name in CATALOGUE if name.lower() not in said] == []

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.values import number, one_of, seconds, text, whole
+from realtime.values import KEYS, LONG_SECRET, ORIGINS, number, one_of, seconds, text, whole
+
+LONG = "a-long-random-key"
 
 
 def test_a_name_is_known_whatever_its_case() -> None:
@@ -38,3 +40,47 @@ def test_text_is_one_line_of_something(value: str) -> None:
     assert kind.parse("localhost") == "localhost"
     with pytest.raises(ValueError):
         kind.parse(value)
+
+
+def test_keys_have_names_or_are_called_after_their_places() -> None:
+    assert KEYS.parse(f"phone={LONG}=, {LONG}") == {"phone": LONG + "=", "key-2": LONG}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "",
+        "short",
+        "phone=short",
+        f"phone={LONG},phone={LONG}",
+        f"my phone={LONG}",
+        f"={LONG}",
+        f"{LONG},",
+        f"a={LONG} {LONG}",
+        "base-64-with-its-end=",
+    ],
+)
+def test_keys_that_are_weak_or_muddled_are_refused(keys: str) -> None:
+    with pytest.raises(ValueError):
+        KEYS.parse(keys)
+
+
+def test_a_weak_secret_is_refused() -> None:
+    assert LONG_SECRET.parse("sixteen-letters!") == "sixteen-letters!"
+    with pytest.raises(ValueError):
+        LONG_SECRET.parse("fifteen-letters")
+
+
+def test_origins_are_written_as_browsers_write_them() -> None:
+    said = "https://App.Example:443/, http://a.example:80, http://a.example:8080, capacitor://localhost, *"
+    written = {"https://app.example", "http://a.example", "http://a.example:8080", "capacitor://localhost", "*"}
+    assert ORIGINS.parse(said) == written
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["", "https://", "null", "app.example", "https://me@a.example", "https://a.example/page", "https://a.example?x", "https://a.example#x"],
+)
+def test_an_origin_is_a_scheme_and_a_host(origin: str) -> None:
+    with pytest.raises(ValueError):
+        ORIGINS.parse(f"https://a.example,{origin}")

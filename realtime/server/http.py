@@ -8,8 +8,14 @@ from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
+
+from realtime.errors import ClientError
+from realtime.server.credentials import offered
+from realtime.wire.codec import encode_json
+from realtime.wire.server import ErrorInfo
 
 Dialect = Literal["ga", "beta", "classic"]
 
@@ -18,6 +24,8 @@ STANDARD_PATH = "/v1/realtime"
 AZURE_PATHS = ("/openai/v1/realtime", "/openai/realtime")
 """The same under the addresses that Azure's clients build (PROTOCOL 1.1)."""
 PATHS = (STANDARD_PATH, CLASSIC_PATH, *AZURE_PATHS)
+SECRETS_PATH = "/v1/realtime/client_secrets"
+FOREIGN_PAGE = "Pages of this origin may not connect: REALTIME_ALLOWED_ORIGINS (or --allowed-origins) says which may."
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 SUBPROTOCOL = "realtime"
 
@@ -27,20 +35,21 @@ realtime: a voice server that speaks the OpenAI Realtime protocol over websocket
   {STANDARD_PATH}   GA; beta with the header OpenAI-Beta: realtime=v1
   {CLASSIC_PATH}   classic
   /healthz       is it alive
+
+POST {SECRETS_PATH} makes a client secret for a browser.
 """
+
+
+def path(request: Request) -> str:
+    return urlsplit(request.path).path
 
 
 def dialect(request: Request) -> Dialect:
     """Chosen once, at the handshake (PROTOCOL 0.2)."""
-    if urlsplit(request.path).path == CLASSIC_PATH:
+    if path(request) == CLASSIC_PATH:
         return "classic"
     beta = any("realtime=v1" in value for value in request.headers.get_all("OpenAI-Beta"))
     return "beta" if beta or BETA_SUBPROTOCOL in offered(request) else "ga"
-
-
-def offered(request: Request) -> list[str]:
-    """The subprotocols that the client offers."""
-    return [name.strip() for value in request.headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")]
 
 
 def model(request: Request) -> str | None:
@@ -54,16 +63,52 @@ def transcribes_only(request: Request) -> bool:
     return parse_qs(urlsplit(request.path).query).get("intent") == ["transcription"]
 
 
-def answer(connection: ServerConnection, request: Request) -> Response | None:
-    """The response to a request that is no websocket handshake; None for one that may be."""
-    path = urlsplit(request.path).path
-    if path in PATHS:
-        return None
-    if path == "/":
-        return connection.respond(HTTPStatus.OK, INDEX)
-    if path == "/healthz":
-        return connection.respond(HTTPStatus.OK, "ok\n")
-    return connection.respond(HTTPStatus.NOT_FOUND, f"There is nothing at {path}.\n\n{INDEX}")
+def page(request: Request, method: str) -> Response:
+    """What stands at an address that is no websocket's."""
+    response = _page(path(request))
+    if method not in ("GET", "HEAD"):
+        return wrong_method("GET", "HEAD")
+    if method == "HEAD":
+        response.body = b""  # the head stays as it is (RFC 9110, 9.3.2)
+    return response
+
+
+def _page(address: str) -> Response:
+    match address:
+        case "/":
+            return text(HTTPStatus.OK, INDEX)
+        case "/healthz":
+            return text(HTTPStatus.OK, "ok\n")
+        case _:
+            return text(HTTPStatus.NOT_FOUND, f"There is nothing at {address}.\n\n{INDEX}")
+
+
+def text(status: HTTPStatus, said: str) -> Response:
+    return _response(status, "text/plain; charset=utf-8", said.encode())
+
+
+def json(status: HTTPStatus, said: object) -> Response:
+    return _response(status, "application/json", encode_json(said))
+
+
+def refusal(status: HTTPStatus, error: ClientError) -> Response:
+    """An error in the shape that OpenAI's HTTP endpoints give it."""
+    told = ErrorInfo(type=error.type, code=error.code, message=error.message, param=error.param)
+    response = json(status, {"error": told})
+    if status is HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="realtime"'  # RFC 9110, 15.5.2
+    return response
+
+
+def wrong_method(*allowed: str) -> Response:
+    response = refusal(HTTPStatus.METHOD_NOT_ALLOWED, ClientError(None, f"This address takes {' and '.join(allowed)}."))
+    response.headers["Allow"] = ", ".join(allowed)  # RFC 9110, 15.5.6
+    return response
+
+
+def _response(status: HTTPStatus, kind: str, body: bytes) -> Response:
+    head = {"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"}
+    return Response(status.value, status.phrase, Headers(head), body)
 
 
 def subprotocol(connection: ServerConnection, names: Sequence[Subprotocol]) -> Subprotocol | None:

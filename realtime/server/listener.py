@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
 
 from msgspec import Struct
-from msgspec.structs import replace
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from realtime.errors import ConfigError
+from realtime.errors import ClientError, ConfigError
 from realtime.runner.perform import Engines
-from realtime.server import http
+from realtime.server import http, minting, openings
+from realtime.server.access import UNAUTHORIZED, Access, Admission
+from realtime.server.bodies import Incoming
+from realtime.server.client_secrets import Claims
 from realtime.server.connection import Connection
 from realtime.server.fragments import Cutter
 from realtime.session.abilities import Abilities
@@ -26,8 +33,11 @@ from realtime.session.intake import Intake
 from realtime.session.machine import Session
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
+from realtime.wire.client import SessionUpdate
 from realtime.wire.codec import Codec, GaCodec
-from realtime.wire.settings import AnySettings, Settings, Transcription, TranscriptionAudio, TranscriptionSettings
+from realtime.wire.server import Error, ErrorDetail
+
+log = logging.getLogger(__name__)
 
 FRAME_BYTES = 32 * 1024 * 1024
 """Bytes of one frame, beside the base64 of the largest file. 15 MiB of audio are 20 MiB of base64: a frame that holds somewhat more is
@@ -38,14 +48,16 @@ PING_SECONDS = 20
 
 
 class Socket(ServerConnection):
-    """The library's, which is given no large frames."""
+    """The library's, which is given no large frames, and of requests nothing that it does not know."""
 
     def __init__(self, *arguments: Any, largest: int, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.incoming = Incoming()
         self._cutter = Cutter(largest)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(self._cutter.feed(data) if self.protocol.state is State.OPEN else data)
+        reader = self._cutter if self.protocol.state is State.OPEN else self.incoming
+        super().data_received(reader.feed(data))
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -56,6 +68,7 @@ class Service(Struct, frozen=True, kw_only=True):
     sample_rate: int
     """Of classic PCM, samples a second."""
     new_ids: Callable[[], Ids]
+    access: Access
     latency: float = 0.0
     """Seconds to wait before every frame to a client."""
 
@@ -63,15 +76,24 @@ class Service(Struct, frozen=True, kw_only=True):
 class Listener:
     """`async with Listener(...)`: listening inside, everybody let go after."""
 
-    def __init__(self, service: Service, *, host: str, port: int, grace_seconds: float) -> None:
+    def __init__(self, service: Service, *, host: str, port: int, grace_seconds: float, tls: SSLContext | None = None) -> None:
         self._service = service
         self._host, self._port = host, port
         self._grace_seconds = grace_seconds
+        self._tls = tls
         self._codecs: dict[http.Dialect, Codec] = {
             "ga": GaCodec(),
             "beta": BetaCodec(),
             "classic": ClassicCodec(service.sample_rate),
         }
+        self._mint = minting.Mint(
+            access=service.access,
+            ga=self._codecs["ga"],
+            beta=self._codecs["beta"],
+            abilities=service.abilities,
+            model=service.engines.llm.name,
+            new_ids=service.new_ids,
+        )
         self._connections: set[Connection] = set()
         self._server: Server
 
@@ -88,7 +110,8 @@ class Listener:
                 self._serve,
                 self._host,
                 self._port,
-                process_request=http.answer,
+                ssl=self._tls,
+                process_request=self._answer,
                 select_subprotocol=http.subprotocol,
                 compression=None,  # audio in base64 hardly shrinks, and every session would hold a window of 64 KB
                 max_size=largest,
@@ -109,11 +132,39 @@ class Listener:
         await asyncio.gather(*goodbyes, return_exceptions=True)
         await self._server.wait_closed()
 
+    def _answer(self, socket: ServerConnection, request: Request) -> Response | None:
+        """The response to a request that is no websocket handshake, or none that may be; None for one that may."""
+        assert isinstance(socket, Socket)
+        path, method, access = http.path(request), socket.incoming.method, self._service.access
+        if path in minting.PATHS:
+            return self._mint.answer(request, socket.incoming, _now())
+        if path not in http.PATHS:
+            return http.page(request, method)
+        if method != "GET":
+            return http.wrong_method("GET")
+        if not access.origins.allow(request):
+            log.info("%s: a page of %s was refused", _whose(socket), request.headers.get_all("Origin"))
+            return http.text(HTTPStatus.FORBIDDEN, http.FOREIGN_PAGE + "\n")
+        if path in http.AZURE_PATHS:  # all others are told on the socket (PROTOCOL 1.4)
+            try:
+                access.admit(request, _now())
+            except ClientError as error:
+                log.info("%s was refused: %s", _whose(socket), error)
+                return http.refusal(HTTPStatus.UNAUTHORIZED, error)
+        return None
+
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
         codec = self._codecs[http.dialect(socket.request)]
         service, ids = self._service, self._service.new_ids()
-        session = self._session(codec, socket.request, ids)
+        try:
+            admission = service.access.admit(socket.request, _now())
+            session = self._session(codec, socket.request, ids, admission)
+        except ClientError as error:
+            log.info("%s was refused: %s", _whose(socket), error)
+            await _turn_away(socket, codec, ids, error)
+            return
+        log.debug("%s came in with the key %s", _whose(socket), admission.key and admission.key.name)
         connection = Connection(socket, session, Intake(ids, service.abilities), service.engines, codec, service.latency)
         self._connections.add(connection)
         try:
@@ -121,19 +172,42 @@ class Listener:
         finally:
             self._connections.discard(connection)
 
-    def _session(self, codec: Codec, request: Request, ids: Ids) -> Session:
-        service = self._service
-        expires_at = int(time.time() + service.abilities.session_seconds)  # noqa: TID251 - a date for the client, no measure
-        settings: AnySettings
-        if http.transcribes_only(request):
-            heard = replace(codec.audio.input, transcription=Transcription())
-            settings = TranscriptionSettings(id=ids.new("sess"), expires_at=expires_at, audio=TranscriptionAudio(heard))
-        else:
-            settings = Settings(
-                id=ids.new("sess"),
-                model=http.model(request) or service.engines.llm.name,
-                output_modalities=("audio",) if service.abilities.speech else ("text",),
-                expires_at=expires_at,
-                audio=codec.audio,
-            )
+    def _session(self, codec: Codec, request: Request, ids: Ids, admission: Admission) -> Session:
+        """Raises `ClientError` where a client secret was minted for a session that can't be had here."""
+        service, update = self._service, self._update(admission.claims)
+        kind: openings.Kind = "transcription" if http.transcribes_only(request) else "realtime"
+        if update is not None:
+            kind = openings.kind_of(update)
+        expires_at = int(_now() + service.abilities.session_seconds)
+        model = http.model(request) or service.engines.llm.name
+        settings = openings.begin(kind, codec, service.abilities, id=ids.new("sess"), model=model, expires_at=expires_at)
+        if update is not None:
+            settings = openings.bound(settings, update, service.abilities)
         return Session(settings, ids, service.abilities)
+
+    def _update(self, claims: Claims | None) -> SessionUpdate | None:
+        """What a client secret binds its session to."""
+        if claims is None or claims.update is None:
+            return None
+        update = self._codecs[claims.dialect].decode(claims.update)
+        assert isinstance(update, SessionUpdate)  # nothing else is minted
+        return update
+
+
+async def _turn_away(socket: ServerConnection, codec: Codec, ids: Ids, error: ClientError) -> None:
+    """One `error` event, then the close (PROTOCOL 1.4)."""
+    told = ErrorDetail(type=error.type, code=error.code, message=error.message, param=error.param)
+    with suppress(ConnectionClosed):
+        for frame in codec.encode(Error(event_id=ids.new("event"), error=told)):
+            await socket.send(frame, text=True)
+        await socket.close(UNAUTHORIZED, error.type if error.code is None else f"{error.type}.{error.code}")
+
+
+def _now() -> float:
+    return time.time()  # noqa: TID251 - dates for clients, no measure
+
+
+def _whose(socket: ServerConnection) -> str:
+    """The address that a client comes from. A proxy's, where one stands before us."""
+    address = socket.remote_address
+    return str(address[0]) if address else "somebody"

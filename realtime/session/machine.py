@@ -170,6 +170,7 @@ class Session:
         self._effects.send(server.SessionCreated(session=self.settings))
         if isinstance(self.settings, Settings):
             self._effects.send(server.ConversationCreated(conversation=server.Conversation(self.conversation.id)))
+            self._responses.adopt_tools(self.settings.tools)  # a client secret may bring some
 
     def _pass_time(self, now: float) -> None:
         idle = self._idle_deadline()

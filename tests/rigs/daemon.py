@@ -39,7 +39,7 @@ class Daemon(Program):
         command = [sys.executable, "-m", "realtime", "serve", *ANYWHERE, *options]
         super().__init__(command, env=bare_environment(**environment))
         try:
-            self.address = self.wait_for_line(r"listening\s+(ws://[^/\s]+)", START_PATIENCE)[1]
+            self.address = self.wait_for_line(r"listening\s+(wss?://[^/\s]+)", START_PATIENCE)[1]
         except AssertionError:
             super().stop()
             raise

@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from realtime.ports import Llm, Stt, Tts, Vad
+from realtime.server.access import Access
+from realtime.server.client_secrets import ClientSecrets
 from realtime.server.ids import RandomIds
 from realtime.server.listener import Listener, Service
+from realtime.server.origins import Origins
 from realtime.session.abilities import Abilities
 from tests.rigs.engines import scripted_engines
 
@@ -22,10 +25,12 @@ async def listening(
     mute: bool = False,
     session_seconds: float = 3600,
     grace_seconds: float = 10,
+    access: Access | None = None,
 ) -> AsyncIterator[tuple[Listener, str]]:
-    """The listener, and `ws://127.0.0.1:<port>`."""
+    """The listener, and `ws://127.0.0.1:<port>`; without `access`, nobody needs a key."""
+    access = access or Access(None, ClientSecrets(None), Origins(loopback=True, keys=False))
     with scripted_engines(llm, stt, tts, vad, mute=mute) as engines:
         abilities = Abilities(speech=not mute, session_seconds=session_seconds)
-        service = Service(engines=engines, abilities=abilities, sample_rate=16_000, new_ids=RandomIds)
+        service = Service(engines=engines, abilities=abilities, sample_rate=16_000, new_ids=RandomIds, access=access)
         async with Listener(service, host="127.0.0.1", port=0, grace_seconds=grace_seconds) as listener:
             yield listener, f"ws://127.0.0.1:{listener.port}"

@@ -2,20 +2,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosedError
-from websockets.typing import Subprotocol
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from websockets.typing import Origin, Subprotocol
 
 from realtime.engines.scripted import ScriptedLlm, ScriptedTts
 from realtime.errors import ConfigError
 from realtime.server import connection
-from realtime.server.http import AZURE_PATHS, CLASSIC_PATH, STANDARD_PATH
+from realtime.server.access import Access
+from realtime.server.client_secrets import ClientSecrets
+from realtime.server.http import AZURE_PATHS, CLASSIC_PATH, SECRETS_PATH, STANDARD_PATH
+from realtime.server.keys import Key, Keys, hashed
 from realtime.server.listener import Listener
+from realtime.server.minting import BETA_PATH
+from realtime.server.origins import Origins
 from tests.rigs.listening import listening
 
 
@@ -29,6 +35,15 @@ async def read_to_the_end(client: ClientConnection) -> tuple[list[dict[str, Any]
     """Every event, and the code with which the server closed."""
     events = [json.loads(frame) async for frame in client]
     return events, client.close_code
+
+
+async def turned_away(client: ClientConnection) -> tuple[dict[str, Any], int, str]:
+    """The one event that came, and how the server closed."""
+    event = await first(client)
+    with pytest.raises(ConnectionClosedError) as closed:
+        await client.recv()
+    assert closed.value.rcvd is not None
+    return event, closed.value.rcvd.code, closed.value.rcvd.reason
 
 
 async def test_each_address_speaks_its_dialect() -> None:
@@ -96,6 +111,118 @@ async def test_plain_http_is_told_where_to_go(path: str, status: int, part: str)
     async with listening() as (_, url), aiohttp.ClientSession() as http, http.get(url.replace("ws", "http", 1) + path) as reply:
         assert reply.status == status
         assert part in (await reply.text()).lower()
+
+
+KEY = Key("phone", hashed("a-long-random-key"))
+HEADERS = {"Authorization": "Bearer a-long-random-key"}
+
+
+def keyed() -> Access:
+    """Somebody has one key."""
+    return Access(lambda: Keys([KEY]), ClientSecrets(None), Origins(loopback=True, keys=True))
+
+
+@pytest.mark.parametrize(
+    ("headers", "code", "reason"),
+    [
+        ({}, None, "invalid_request_error"),
+        ({"Authorization": "Bearer wrong"}, "invalid_api_key", "invalid_request_error.invalid_api_key"),
+    ],
+)
+@pytest.mark.parametrize("path", [STANDARD_PATH, CLASSIC_PATH])
+async def test_who_may_not_come_in_is_told_on_the_socket(
+    path: str, headers: dict[str, str], code: str | None, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "realtime")
+    async with listening(access=keyed()) as (_, url), connect(url + path, additional_headers=headers) as client:
+        error, *closed = await turned_away(client)
+        assert (error["type"], error["error"]["code"], closed) == ("error", code, [3000, reason])
+        assert error["event_id"].startswith("event_")
+    assert "127.0.0.1 was refused" in caplog.text
+    assert "wrong" not in caplog.text
+
+
+async def test_who_leaves_before_that_is_told_nothing() -> None:
+    async with listening(access=keyed()) as (_, url):
+        client = await connect(url + STANDARD_PATH)
+        client.transport.abort()
+        with pytest.raises(ConnectionClosed):
+            [await client.recv() for _ in range(2)]
+
+
+@pytest.mark.parametrize("path", AZURE_PATHS)
+async def test_azures_addresses_refuse_the_handshake(path: str) -> None:
+    async with listening(access=keyed()) as (_, url):
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url + path, additional_headers={"api-key": "wrong"})
+        assert refused.value.response.status_code == 401
+        assert json.loads(refused.value.response.body or b"")["error"]["code"] == "invalid_api_key"
+        async with connect(url + path, additional_headers={"api-key": "a-long-random-key"}) as client:
+            assert (await first(client))["type"] == "session.created"
+
+
+async def test_a_strange_page_is_refused_at_the_handshake() -> None:
+    async with listening(access=keyed()) as (_, url):
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url + STANDARD_PATH, origin=Origin("https://evil.example"), additional_headers=HEADERS)
+        assert refused.value.response.status_code == 403
+        async with connect(url + STANDARD_PATH, origin=Origin("http://localhost:3000"), additional_headers=HEADERS) as client:
+            assert (await first(client))["type"] == "session.created"
+
+
+async def mint(url: str, body: dict[str, Any], path: str = SECRETS_PATH, headers: dict[str, str] = HEADERS) -> dict[str, Any]:
+    async with aiohttp.ClientSession() as http, http.post(url.replace("ws", "http", 1) + path, json=body, headers=headers) as reply:
+        assert reply.status == 200, await reply.text()
+        made: dict[str, Any] = await reply.json()
+        return made
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (SECRETS_PATH, {"session": {"type": "realtime", "model": "mine", "instructions": "Be brief."}}),
+        (BETA_PATH, {"model": "mine", "instructions": "Be brief."}),
+    ],
+)
+async def test_a_client_secret_opens_the_session_that_it_was_minted_for(path: str, body: dict[str, Any]) -> None:
+    async with listening(access=keyed()) as (_, url):
+        made = await mint(url, body, path)
+        secret = made["value"] if "value" in made else made["client_secret"]["value"]
+        offered = [Subprotocol("realtime"), Subprotocol(f"openai-insecure-api-key.{secret}")]
+        for address in (STANDARD_PATH + "?model=other", CLASSIC_PATH + "?intent=transcription"):
+            async with connect(url + address, subprotocols=offered) as client:
+                session: Any = (await first(client))["session"]
+                assert (session["model"], session["instructions"]) == ("mine", "Be brief.")
+
+
+async def test_a_client_secret_for_transcription_opens_such_a_session() -> None:
+    async with listening(access=keyed()) as (_, url):
+        made = await mint(url, {"session": {"type": "transcription"}})
+        async with connect(url + STANDARD_PATH, additional_headers={"Authorization": f"Bearer {made['value']}"}) as client:
+            assert (await first(client))["session"]["type"] == "transcription"  # type: ignore[index]
+
+
+async def test_a_client_secret_without_a_session_leaves_it_to_the_address() -> None:
+    async with listening(access=keyed()) as (_, url):
+        made = await mint(url, {})
+        headers = {"Authorization": f"Bearer {made['value']}"}
+        async with connect(url + STANDARD_PATH + "?intent=transcription", additional_headers=headers) as client:
+            assert (await first(client))["session"]["type"] == "transcription"  # type: ignore[index]
+
+
+async def test_a_session_that_this_instance_can_not_give_is_refused_on_the_socket() -> None:
+    access = keyed()
+    async with listening(access=access) as (_, able), listening(access=access, mute=True) as (_, mute):
+        made = await mint(able, {"session": {"type": "realtime", "output_modalities": ["audio"]}})
+        async with connect(mute + STANDARD_PATH, additional_headers={"Authorization": f"Bearer {made['value']}"}) as client:
+            error, code, _ = await turned_away(client)
+            assert (error["error"]["param"], code) == ("session.output_modalities", 3000)
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_a_websockets_address_takes_nothing_but_handshakes(method: str) -> None:
+    async with listening() as (_, url), aiohttp.request(method, url.replace("ws", "http", 1) + STANDARD_PATH, data=b"{}") as reply:
+        assert (reply.status, reply.headers["Allow"]) == (405, "GET")
 
 
 async def test_a_port_that_is_taken_is_one_clear_line() -> None:

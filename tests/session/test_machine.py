@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from realtime.session.abilities import Abilities
 from realtime.session.effects import CallTool, Close, Effect, Generate, ListTools, Send, Transcribe
@@ -26,6 +27,7 @@ from realtime.session.inputs import (
 from realtime.session.machine import GOING_AWAY, Session
 from realtime.wire.client import ResponseCancel, ResponseCreate, ResponseParams
 from realtime.wire.items import ListedTool
+from realtime.wire.mcp import McpTool
 from realtime.wire.server import MAX_FRAME, Conversation, ConversationCreated, Error, ErrorInfo, SessionCreated
 from realtime.wire.settings import Settings
 from tests.rigs import largest
@@ -53,6 +55,14 @@ def test_a_client_is_greeted_with_its_session_and_its_conversation() -> None:
         SessionCreated(event_id="event_1", session=SETTINGS),
         ConversationCreated(event_id="event_2", conversation=Conversation("conv_1")),
     ]
+
+
+def test_tool_servers_that_it_begins_with_are_asked_once_it_is_open() -> None:
+    server = McpTool(server_label="maths", server_url="https://maths.example/mcp")
+    effects = Session(replace(SETTINGS, tools=(server,)), CountedIds()).receive(Opened(), now=0.0)
+    assert [type(effect) for effect in effects].index(ListTools) > 1
+    assert isinstance(effects[0], Send)
+    assert isinstance(effects[0].event, SessionCreated)
 
 
 def test_before_it_is_opened_there_is_no_deadline() -> None:
