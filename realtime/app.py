@@ -28,7 +28,10 @@ from realtime.runner.perform import Engines
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
 from realtime.server.ids import RandomIds
 from realtime.server.listener import Listener, Service
+from realtime.server.notify import Notifier
+from realtime.server.sockets import inherited
 from realtime.session.abilities import Abilities
+from realtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from realtime.engines.endpoint import Timeouts
@@ -42,6 +45,10 @@ TURN_MODEL = "smart-turn-v3.2"
 CUT_SHORT = 1
 """Exit status when a second signal did not let anybody finish."""
 
+CLOSING_SECONDS = 30
+"""What the service manager lets us have beyond the grace period: for goodbyes, strangers' half-made handshakes, and the engines' end. Less
+than half of it is ever taken."""
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -50,8 +57,10 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 class App:
     """The daemon, from its settings to its end."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, supervisor: Supervisor | None = None) -> None:
+        """`supervisor`: the service manager, where one has started us."""
         self._config = config
+        self._supervisor = supervisor or Supervisor()
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
 
     def run(self) -> int:
@@ -104,15 +113,23 @@ class App:
         return Service(engines=engines, abilities=abilities, sample_rate=config.sample_rate, new_ids=RandomIds, latency=latency)
 
     async def _serve(self, engines: Engines) -> None:
-        config = self._config
-        listener = Listener(self.service(engines), host=config.host, port=config.port, grace_seconds=config.grace_seconds)
-        with _stop_signal() as stop:
+        config, supervisor = self._config, self._supervisor
+        listener = Listener(
+            self.service(engines),
+            host=config.host,
+            port=config.port,
+            grace_seconds=config.grace_seconds,
+            sockets=inherited(supervisor.sockets),
+        )
+        with _stop_signal() as stop, Notifier(supervisor.notify_socket, supervisor.watchdog_seconds) as manager:
             try:
                 async with listener:
-                    where = f"ws://{_url_host(config.host)}:{listener.port}"
-                    _say(f"  listening     {where}{STANDARD_PATH} (GA, beta), {where}{CLASSIC_PATH} (classic)")
+                    for where in listener.addresses:
+                        _say(_listening(where, given=supervisor.sockets > 0))
+                    manager.ready(f"listening on {', '.join(listener.addresses)}")
                     await stop.wait()
                     _say("stopping: running answers may end")
+                    manager.stopping("running answers may end", config.grace_seconds + CLOSING_SECONDS)
             finally:
                 await _close(engines)
                 self._workers.shutdown(wait=False, cancel_futures=True)
@@ -290,8 +307,11 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _url_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _listening(where: str, *, given: bool) -> str:
+    """`given`: by the service manager, so that SERVER_HOST and SERVER_PORT don't count."""
+    prefix = where if where.startswith("ws:") else f"{where} "
+    line = f"  {'listening':13} {prefix}{STANDARD_PATH} (GA, beta), {prefix}{CLASSIC_PATH} (classic)"
+    return line + ("; socket from the service manager" if given else "")
 
 
 def _log_to_stderr(level: str) -> None:

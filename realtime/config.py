@@ -1,8 +1,9 @@
 """The settings: one table that drives the flags, the environment, the help text and the README.
 
-This is the only module that reads the environment. A flag beats the environment, which beats the default; an empty environment
-variable counts as unset, as systemd units and compose files leave them. It refuses what it can judge by itself, as a `ConfigError`
-that names the setting the way the person gave it; whether a model exists or an endpoint answers is for those who use it.
+This is the only module that reads the environment, what the service manager says there included. A flag beats the environment, which
+beats the default; an empty environment variable counts as unset, as systemd units and compose files leave them. A key that the environment
+does not name may be a credential of systemd's. It refuses what it can judge by itself, as a `ConfigError` that names the setting the way
+the person gave it; whether a model exists or an endpoint answers is for those who use it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 from msgspec import NODEFAULT, Struct, field, structs
 
+from realtime import supervisor
 from realtime.errors import ConfigError
 from realtime.values import (
     ADDRESS,
@@ -442,12 +444,20 @@ def load(flags: Mapping[str, str | None]) -> Config:
     return config
 
 
+def supervision() -> supervisor.Supervisor:
+    """What the service manager says, where there is one. Raises `ConfigError`."""
+    return supervisor.read(os.environ, os.getpid())
+
+
 def _said(setting: Setting, flags: Mapping[str, str | None]) -> tuple[str, str] | None:
     """Where the person chose a value, and the value."""
     flag, variable = flags.get(setting.name), os.environ.get(setting.env)
     if setting.flag is not None and flag is not None:
         return setting.flag, flag
-    return (setting.env, variable) if variable else None
+    if variable:
+        return setting.env, variable
+    secret = supervisor.credential(os.environ, setting.env) if setting.kind is SECRET else None
+    return (setting.env, secret) if secret else None
 
 
 def _read(setting: Setting, source: str, value: str) -> object:
