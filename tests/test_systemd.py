@@ -116,6 +116,14 @@ def test_every_key_of_the_settings_can_be_a_credential_and_none_has_to_be() -> N
     assert sorted(value for key, value in unit("realtime.service") if key == "SetCredential") == sorted(f"{name}:\\n" for name in loaded)
 
 
+def test_every_key_has_its_file_in_the_steps() -> None:
+    steps = (UNITS / "README.md").read_text()
+    for loaded in (value for key, value in unit("realtime.service") if key == "LoadCredential"):
+        name, _, path = loaded.partition(":")
+        [row] = [line for line in steps.splitlines() if line.startswith(f"| `{Path(path).name}` |")]
+        assert f"`{name}`" in row
+
+
 def test_the_environment_names_settings_that_there_are() -> None:
     known = {setting.env for setting in SETTINGS}
     example = (UNITS / "realtime.env.example").read_text()

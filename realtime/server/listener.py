@@ -43,6 +43,10 @@ BACKLOG = socket.SOMAXCONN
 """Connections that may wait to be accepted, within what the kernel allows: after a restart everybody comes back at once."""
 
 
+ENTERING = 3
+"""Turns of asyncio's loop from the acceptance of a connection to the task that serves it; a server that is closed in between drops it."""
+
+
 class Socket(ServerConnection):
     """The library's, which is given no large frames."""
 
@@ -127,6 +131,7 @@ class Listener:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Accept nobody more, let running responses end for the grace period, then close with 1001."""
         self._leaving = True
+        await self._shut_the_door()
         for server in self._servers:
             server.close(close_connections=False)
             # The library would answer 503 to those whose handshake is under way: they were accepted, so they get their goodbye, too.
@@ -135,6 +140,13 @@ class Listener:
         await asyncio.gather(*goodbyes, return_exceptions=True)
         for server in self._servers:
             await server.wait_closed()
+
+    async def _shut_the_door(self) -> None:
+        """Leave whoever has not been accepted to those who listen on the given sockets after us, and let everybody else in."""
+        for given in self._sockets:
+            asyncio.get_running_loop().remove_reader(given)  # uvloop ignores it, and lost nobody without
+        for _ in range(ENTERING if self._sockets else 0):
+            await asyncio.sleep(0)
 
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
