@@ -46,8 +46,8 @@ CUT_SHORT = 1
 """Exit status when a second signal did not let anybody finish."""
 
 CLOSING_SECONDS = 30
-"""What the service manager lets us have beyond the grace period: for goodbyes, strangers' half-made handshakes, and the engines' end. Less
-than half of it is ever taken."""
+"""That we ask of the service manager beyond the grace period. Half-made handshakes and goodbyes take 15 at the most, the end of the engines
+hardly any."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
