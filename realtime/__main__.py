@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from realtime.config import SETTINGS, Config, Setting, add_flags, load
+from realtime.config import SETTINGS, Config, Setting, add_flags, load, supervision
 from realtime.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -94,10 +94,10 @@ def _command(commands: _Commands, name: str, run: _Run, help: str, flags: tuple[
 
 
 def _serve(options: argparse.Namespace) -> int:
-    config = load(vars(options))
+    config, supervisor = load(vars(options)), supervision()
     from realtime.app import App
 
-    return App(config).run()
+    return App(config, supervisor).run()
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -32,8 +32,11 @@ from realtime.server.client_secrets import ClientSecrets
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
 from realtime.server.ids import RandomIds
 from realtime.server.listener import Listener, Service
+from realtime.server.notify import Notifier
 from realtime.server.origins import Origins, is_loopback
+from realtime.server.sockets import inherited, is_local
 from realtime.session.abilities import Abilities
+from realtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from realtime.engines.endpoint import Timeouts
@@ -47,6 +50,10 @@ TURN_MODEL = "smart-turn-v3.2"
 CUT_SHORT = 1
 """Exit status when a second signal did not let anybody finish."""
 
+CLOSING_SECONDS = 30
+"""That we ask of the service manager beyond the grace period. Half-made handshakes and goodbyes take 15 at the most, the end of the engines
+hardly any."""
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger(__name__)
@@ -57,10 +64,14 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 class App:
     """The daemon, from its settings to its end."""
 
-    def __init__(self, config: Config) -> None:
-        """Raises `ConfigError`."""
+    def __init__(self, config: Config, supervisor: Supervisor | None = None) -> None:
+        """`supervisor`: the service manager, where one has started us. Raises `ConfigError`."""
         self._config = config
-        self._access = _access(config)
+        self._supervisor = supervisor or Supervisor()
+        self._sockets = inherited(self._supervisor.sockets)
+        self._loopback = all(map(is_local, self._sockets)) if self._sockets else is_loopback(config.host)
+        where = "LISTEN_FDS" if self._sockets else f"SERVER_HOST={config.host}"
+        self._access = _access(config, where, loopback=self._loopback)
         self._tls = None if config.tls_cert is None else tls.context(config.tls_cert, config.tls_key)
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
 
@@ -120,18 +131,27 @@ class App:
         )
 
     async def _serve(self, engines: Engines) -> None:
-        config = self._config
-        listener = Listener(self.service(engines), host=config.host, port=config.port, grace_seconds=config.grace_seconds, tls=self._tls)
+        config, supervisor = self._config, self._supervisor
+        listener = Listener(
+            self.service(engines),
+            host=config.host,
+            port=config.port,
+            grace_seconds=config.grace_seconds,
+            tls=self._tls,
+            sockets=self._sockets,
+        )
         # Elsewhere a hangup is what it always was: the terminal is gone, and so is the daemon.
         hangup = _on_hangup(self._read_keys_again) if config.api_keys_file else nullcontext()
-        with _stop_signal() as stop, hangup:
+        with _stop_signal() as stop, hangup, Notifier(supervisor.notify_socket, supervisor.watchdog_seconds) as manager:
             try:
                 async with listener:
-                    _say(f"  {'keys':13} {_who_may(config, self._access)}")
-                    where = f"{'wss' if self._tls else 'ws'}://{_url_host(config.host)}:{listener.port}"
-                    _say(f"  listening     {where}{STANDARD_PATH} (GA, beta), {where}{CLASSIC_PATH} (classic)")
+                    _say(f"  {'keys':13} {self._who_may()}")
+                    for where in listener.addresses:
+                        _say(_listening(where, given=bool(self._sockets)))
+                    manager.ready(f"listening on {', '.join(listener.addresses)}")
                     await stop.wait()
                     _say("stopping: running answers may end")
+                    manager.stopping("running answers may end", config.grace_seconds + CLOSING_SECONDS)
             finally:
                 await _close(engines)
                 self._workers.shutdown(wait=False, cancel_futures=True)
@@ -143,7 +163,14 @@ class App:
         except ConfigError as error:
             log.error("The keys stay as they were: %s", error)
         else:
-            _say(f"keys read again: {_who_may(self._config, self._access)}")
+            _say(f"keys read again: {self._who_may()}")
+
+    def _who_may(self) -> str:
+        config, count = self._config, self._access.keys
+        if count is None:
+            return "none needed: only this machine comes in" if self._loopback else "NONE NEEDED: anybody may come in, as asked"
+        sources = [str(config.api_keys_file)] if config.api_keys_file else []
+        return f"{count} known, from {' and '.join(sources + ['REALTIME_API_KEYS'] * bool(config.api_keys))}"
 
     # Engines. Each says what it is and why.
 
@@ -295,25 +322,17 @@ def _chosen(role: str, engine: E, reason: str) -> E:
     return engine
 
 
-def _access(config: Config) -> Access:
-    """Raises `ConfigError` where strangers could come in and nobody said that they may."""
+def _access(config: Config, where: str, *, loopback: bool) -> Access:
+    """`loopback`: nobody but this machine reaches us. Raises `ConfigError` where strangers could come in, and nobody said that they may."""
     keyed = bool(config.api_keys_file or config.api_keys)
-    loopback = is_loopback(config.host)
     if not (keyed or loopback or config.insecure):
         raise ConfigError(
-            f"SERVER_HOST={config.host}: others than this machine could use the server without a key. "
+            f"{where}: others than this machine could use the server without a key. "
             "Make keys (python -m realtime keys new NAME) and name their file in REALTIME_API_KEYS_FILE, or say --insecure"
         )
     read = partial(keys.read, config.api_keys_file, config.api_keys) if keyed else None
     origins = Origins(allowed=config.allowed_origins or frozenset(), loopback=loopback, keys=keyed)
     return Access(read, ClientSecrets(config.signing_secret), origins)
-
-
-def _who_may(config: Config, access: Access) -> str:
-    if access.keys is None:
-        return "none needed: only this machine comes in" if is_loopback(config.host) else "NONE NEEDED: anybody may come in, as asked"
-    sources = [str(config.api_keys_file)] if config.api_keys_file else []
-    return f"{access.keys} known, from {' and '.join(sources + ['REALTIME_API_KEYS'] * bool(config.api_keys))}"
 
 
 def _at(address: Address) -> str:
@@ -339,8 +358,11 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _url_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _listening(where: str, *, given: bool) -> str:
+    """`given`: by the service manager, so that SERVER_HOST and SERVER_PORT don't count."""
+    prefix = where if "://" in where else f"{where} "
+    line = f"  {'listening':13} {prefix}{STANDARD_PATH} (GA, beta), {prefix}{CLASSIC_PATH} (classic)"
+    return line + ("; socket from the service manager" if given else "")
 
 
 def _log_to_stderr(level: str) -> None:

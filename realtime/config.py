@@ -1,8 +1,9 @@
 """The settings: one table that drives the flags, the environment, the help text and the README.
 
-This is the only module that reads the environment. A flag beats the environment, which beats the default; an empty environment
-variable counts as unset, as systemd units and compose files leave them. It refuses what it can judge by itself, as a `ConfigError`
-that names the setting the way the person gave it; whether a model exists or an endpoint answers is for those who use it.
+This is the only module that reads the environment, what the service manager says there included. A flag beats the environment, which
+beats the default; an empty environment variable counts as unset, as systemd units and compose files leave them. A key that the environment
+does not name may be a credential of systemd's. It refuses what it can judge by itself, as a `ConfigError` that names the setting the way
+the person gave it; whether a model exists or an endpoint answers is for those who use it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 from msgspec import NODEFAULT, Struct, field, structs
 
+from realtime import supervisor
 from realtime.errors import ConfigError
 from realtime.values import (
     ADDRESS,
@@ -456,7 +458,7 @@ def load(flags: Mapping[str, str | None]) -> Config:
     """
     given = {setting.name: said for setting in SETTINGS if (said := _said(setting, flags)) is not None}
     values: dict[str, Any] = {setting.name: _read(setting, *given[setting.name]) for setting in SETTINGS if setting.name in given}
-    values.setdefault("api_keys_file", _credential("api-keys"))
+    values.setdefault("api_keys_file", supervisor.credential_file(os.environ, "api-keys"))
     config = Config(**values)
     for name, address, url in (
         ("llm", config.endpoint, ""),
@@ -475,10 +477,9 @@ def load(flags: Mapping[str, str | None]) -> Config:
     return config
 
 
-def _credential(name: str) -> Path | None:
-    """The file of that name that systemd hands the service (`LoadCredential=`), if it does."""
-    file = Path(os.environ.get("CREDENTIALS_DIRECTORY", ""), name)
-    return file if file.is_absolute() and file.is_file() else None
+def supervision() -> supervisor.Supervisor:
+    """What the service manager says, where there is one. Raises `ConfigError`."""
+    return supervisor.read(os.environ, os.getpid())
 
 
 def _said(setting: Setting, flags: Mapping[str, str | None]) -> tuple[str, str] | None:
@@ -486,7 +487,10 @@ def _said(setting: Setting, flags: Mapping[str, str | None]) -> tuple[str, str] 
     flag, variable = flags.get(setting.name), os.environ.get(setting.env)
     if setting.flag is not None and flag is not None:
         return setting.flag, flag
-    return (setting.env, variable) if variable else None
+    if variable:
+        return setting.env, variable
+    secret = supervisor.credential(os.environ, setting.env) if setting.kind is SECRET else None
+    return (setting.env, secret) if secret else None
 
 
 def _read(setting: Setting, source: str, value: str) -> object:

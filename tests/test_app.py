@@ -395,9 +395,16 @@ def test_a_log_at_its_finest_shows_no_key(caplog: pytest.LogCaptureFixture) -> N
         library.filters[:] = before
 
 
-def test_a_literal_ipv6_host_is_shown_in_brackets() -> None:
-    assert app_module._url_host("::1") == "[::1]"
-    assert app_module._url_host("localhost") == "localhost"
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("ws://[::1]:8001", "  listening     ws://[::1]:8001/v1/realtime (GA, beta), ws://[::1]:8001/ws/realtime (classic)"),
+        ("unix:/run/r.sock", "  listening     unix:/run/r.sock /v1/realtime (GA, beta), unix:/run/r.sock /ws/realtime (classic)"),
+    ],
+)
+def test_every_socket_is_shown_with_its_dialects(where: str, line: str) -> None:
+    assert app_module._listening(where, given=False) == line
+    assert app_module._listening(where, given=True) == f"{line}; socket from the service manager"
 
 
 @pytest.mark.parametrize(("error", "logged"), [(None, True), (ValueError("a bug"), True), (InvalidUpgrade("Connection"), False)])

@@ -25,6 +25,7 @@ from realtime.config import (
     add_flags,
     default_cache,
     load,
+    supervision,
 )
 from realtime.errors import ConfigError
 from realtime.values import MAX_SECONDS
@@ -36,8 +37,8 @@ LONG = "a-long-random-key"
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for setting in SETTINGS:
-        monkeypatch.delenv(setting.env, raising=False)
+    for name in (*(setting.env for setting in SETTINGS), "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_PID"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def refusal(flags: dict[str, str | None] | None = None) -> str:
@@ -497,3 +498,26 @@ def test_no_other_model_hears_or_speaks(others: dict[str, str | None], monkeypat
     assert refusal({"native_audio": "input", **others}).startswith("--native-audio=input: needs a chat endpoint")
     monkeypatch.setenv("REALTIME_NATIVE_AUDIO", "both")
     assert refusal(others).startswith("REALTIME_NATIVE_AUDIO=both: needs a chat endpoint")
+
+
+def test_a_key_may_be_a_credential_and_nothing_else_may(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "OPENAI_API_KEY").write_text(f"{KEY}\n")
+    (tmp_path / "OPENAI_MODEL").write_text("gpt-5\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert (load({}).openai_api_key, load({}).openai_model) == (KEY, "gpt-4o-mini")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
+    assert load({}).openai_api_key == "sk-other"
+
+
+def test_a_bad_credential_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "OPENAI_API_KEY").write_text("sk secret")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert refusal() == "OPENAI_API_KEY=***: must be printable ASCII without spaces"
+
+
+def test_the_service_manager_is_heard_where_it_speaks_to_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (supervision().notify_socket, supervision().sockets) == (None, 0)
+    monkeypatch.setenv("NOTIFY_SOCKET", "@name")
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    assert (supervision().notify_socket, supervision().sockets) == ("@name", 1)

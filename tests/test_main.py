@@ -10,10 +10,11 @@ from typing import Self
 
 import pytest
 
-from realtime.__main__ import main
+from realtime.__main__ import MISUSED, main
 from realtime.config import SETTINGS, Config
 from realtime.engines.models import CATALOGUE
 from realtime.server.keys import read
+from realtime.supervisor import Supervisor
 
 HELP_SECONDS = 0.3
 """CPU time of `--help`, the budget of the design."""
@@ -43,10 +44,12 @@ class Served:
 
     def __init__(self) -> None:
         self.configs: list[Config] = []
+        self.supervisors: list[Supervisor] = []
         self.interrupted = False
 
-    def __call__(self, config: Config) -> Self:
+    def __call__(self, config: Config, supervisor: Supervisor) -> Self:
         self.configs.append(config)
+        self.supervisors.append(supervisor)
         return self
 
     def run(self) -> int:
@@ -71,6 +74,14 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_serve_runs_the_application_with_the_settings_and_returns_its_status(served: Served) -> None:
     assert main(["serve", "--port", "0", "--llm", "scripted"]) == 7
     assert [(config.port, config.llm) for config in served.configs] == [(0, "scripted")]
+
+
+def test_serve_hands_on_what_the_service_manager_says(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "@manager")
+    main(["serve"])
+    assert [supervisor.notify_socket for supervisor in served.supervisors] == ["@manager"]
+    monkeypatch.setenv("NOTIFY_SOCKET", "manager")
+    assert main(["serve"]) == MISUSED
 
 
 def test_ctrl_c_is_quiet(served: Served, capfd: pytest.CaptureFixture[str]) -> None:

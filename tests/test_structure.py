@@ -35,6 +35,7 @@ WITHOUT_MODULE = {
     "test_structure.py": "this file",
     "test_readme.py": "holds the README to the code",
     "test_scripts.py": "tests start.sh, test.sh and what CI runs",
+    "test_systemd.py": "tests the units",
 }
 CATCHES_ALL = {
     "runner/loop.py": "top of a session: logs what escaped and closes with 1011",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -27,6 +28,7 @@ from realtime.server.bodies import Incoming
 from realtime.server.client_secrets import Claims
 from realtime.server.connection import Connection
 from realtime.server.fragments import Cutter
+from realtime.server.sockets import address, url_host
 from realtime.session.abilities import Abilities
 from realtime.session.ids import Ids
 from realtime.session.intake import Intake
@@ -45,6 +47,14 @@ answered, one over the limit ends the socket."""
 
 PING_SECONDS = 20
 """Between pings, as upstream does (PROTOCOL 1.4)."""
+
+
+BACKLOG = socket.SOMAXCONN
+"""Connections that may wait to be accepted, within what the kernel allows: after a restart everybody comes back at once."""
+
+
+ENTERING = 3
+"""Turns of asyncio's loop from the acceptance of a connection to the task that serves it; a server that is closed in between drops it."""
 
 
 class Socket(ServerConnection):
@@ -76,9 +86,20 @@ class Service(Struct, frozen=True, kw_only=True):
 class Listener:
     """`async with Listener(...)`: listening inside, everybody let go after."""
 
-    def __init__(self, service: Service, *, host: str, port: int, grace_seconds: float, tls: SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        *,
+        host: str,
+        port: int,
+        grace_seconds: float,
+        tls: SSLContext | None = None,
+        sockets: Sequence[socket.socket] = (),
+    ) -> None:
+        """`sockets` listen already, and are used instead of `host` and `port`; they are the listener's from now on."""
         self._service = service
         self._host, self._port = host, port
+        self._sockets = sockets
         self._grace_seconds = grace_seconds
         self._tls = tls
         self._codecs: dict[http.Dialect, Codec] = {
@@ -95,42 +116,70 @@ class Listener:
             new_ids=service.new_ids,
         )
         self._connections: set[Connection] = set()
-        self._server: Server
+        self._servers: list[Server] = []
+        self._leaving = False
 
     @property
     def port(self) -> int:
         """The port in fact, where 0 was asked for."""
-        port: int = next(iter(self._server.sockets)).getsockname()[1]
+        port: int = next(iter(self._servers[0].sockets)).getsockname()[1]
         return port
 
+    @property
+    def addresses(self) -> list[str]:
+        """Where clients find it: `ws://host:port` or `unix:path`. A host that was named is one address, whatever it resolves to."""
+        scheme = "wss" if self._tls else "ws"
+        if self._sockets:
+            return [address(given, scheme) for given in self._sockets]
+        return [f"{scheme}://{url_host(self._host)}:{self.port}"]
+
     async def __aenter__(self) -> Self:
-        largest = FRAME_BYTES + self._service.abilities.media_bytes * 4 // 3
+        if self._sockets:
+            self._servers = [await self._listen(sock=given) for given in self._sockets]
+            return self
         try:
-            self._server = await serve(
-                self._serve,
-                self._host,
-                self._port,
-                ssl=self._tls,
-                process_request=self._answer,
-                select_subprotocol=http.subprotocol,
-                compression=None,  # audio in base64 hardly shrinks, and every session would hold a window of 64 KB
-                max_size=largest,
-                create_connection=partial(Socket, largest=largest),  # type: ignore[arg-type]  # it is called, and no more
-                ping_interval=PING_SECONDS,
-                ping_timeout=PING_SECONDS,
-                server_header="realtime",
-            )
+            self._servers = [await self._listen(host=self._host, port=self._port)]
         except OSError as error:
             where = f"SERVER_HOST={self._host}, SERVER_PORT={self._port}"
             raise ConfigError(f"{where}: can't listen there: {error.strerror or error}") from error
         return self
 
+    async def _listen(self, **where: Any) -> Server:
+        largest = FRAME_BYTES + self._service.abilities.media_bytes * 4 // 3
+        return await serve(
+            self._serve,
+            ssl=self._tls,
+            process_request=self._answer,
+            select_subprotocol=http.subprotocol,
+            compression=None,  # audio in base64 hardly shrinks, and every session would hold a window of 64 KB
+            max_size=largest,
+            create_connection=partial(Socket, largest=largest),  # type: ignore[arg-type]  # it is called, and no more
+            ping_interval=PING_SECONDS,
+            ping_timeout=PING_SECONDS,
+            server_header="realtime",
+            backlog=BACKLOG,
+            **where,
+        )
+
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Accept nobody more, let running responses end for the grace period, then close with 1001."""
-        self._server.close(close_connections=False)
+        self._leaving = True
+        await self._shut_the_door()
+        for server in self._servers:
+            server.close(close_connections=False)
+            # The library would answer 503 to those whose handshake is under way: they were accepted, so they get their goodbye, too.
+            server.is_serving = lambda: True  # type: ignore[method-assign]
         goodbyes = (connection.finish(self._grace_seconds) for connection in self._connections)
         await asyncio.gather(*goodbyes, return_exceptions=True)
-        await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
+
+    async def _shut_the_door(self) -> None:
+        """Leave whoever has not been accepted to those who listen on the given sockets after us, and let everybody else in."""
+        for given in self._sockets:
+            asyncio.get_running_loop().remove_reader(given)  # uvloop ignores it, and lost nobody without
+        for _ in range(ENTERING if self._sockets else 0):
+            await asyncio.sleep(0)
 
     def _answer(self, socket: ServerConnection, request: Request) -> Response | None:
         """The response to a request that is no websocket handshake, or none that may be; None for one that may."""
@@ -168,7 +217,10 @@ class Listener:
         connection = Connection(socket, session, Intake(ids, service.abilities), service.engines, codec, service.latency)
         self._connections.add(connection)
         try:
-            await connection.run()
+            if self._leaving:
+                await asyncio.gather(connection.run(), connection.finish(0))
+            else:
+                await connection.run()
         finally:
             self._connections.discard(connection)
 

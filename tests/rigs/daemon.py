@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from signal import SIGTERM, Signals
 from urllib.parse import urlsplit
 
@@ -19,6 +20,9 @@ SCRIPTED_EARS = SCRIPTED[2:]
 ANYWHERE = ("--host", "127.0.0.1", "--port", "0")
 """A free port; later options win."""
 
+SUPERVISION = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "CREDENTIALS_DIRECTORY"}
+"""What a service manager that runs the tests means for them alone."""
+
 START_PATIENCE = 60.0
 """Seconds until it listens: five on an idle machine with every model loaded."""
 
@@ -28,18 +32,23 @@ KEPT = {"REALTIME_CACHE_DIR"}
 
 def bare_environment(**more: str) -> dict[str, str]:
     """This process's environment without any setting of the daemon, and with `more`."""
-    settings = {setting.env for setting in SETTINGS} - KEPT
+    settings = {setting.env for setting in SETTINGS} - KEPT | SUPERVISION
     return {name: value for name, value in os.environ.items() if name not in settings} | {"PYTHONUNBUFFERED": "1"} | more
 
 
 class Daemon(Program):
     """`with Daemon(*SCRIPTED) as daemon:` it listens inside, and has ended in peace after."""
 
+    python: Sequence[str] = ("-m", "realtime")
+    """What Python runs."""
+    keep: Sequence[int] = ()
+    """Descriptors that it inherits."""
+
     def __init__(self, *options: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "realtime", "serve", *ANYWHERE, *options]
-        super().__init__(command, env=bare_environment(**environment))
+        command = [sys.executable, *self.python, "serve", *ANYWHERE, *options]
+        super().__init__(command, env=bare_environment(**environment), keep=self.keep)
         try:
-            self.address = self.wait_for_line(r"listening\s+(wss?://[^/\s]+)", START_PATIENCE)[1]
+            self.address = self.wait_for_line(r"listening\s+(wss?://[^/\s]+|unix:\S+)", START_PATIENCE)[1]
         except AssertionError:
             super().stop()
             raise

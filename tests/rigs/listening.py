@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from realtime.ports import Llm, Stt, Tts, Vad
@@ -26,11 +27,12 @@ async def listening(
     session_seconds: float = 3600,
     grace_seconds: float = 10,
     access: Access | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[tuple[Listener, str]]:
-    """The listener, and `ws://127.0.0.1:<port>`; without `access`, nobody needs a key."""
+    """The listener, and `ws://127.0.0.1:<port>`; without `access`, nobody needs a key. `sockets` as the listener's own."""
     access = access or Access(None, ClientSecrets(None), Origins(loopback=True, keys=False))
     with scripted_engines(llm, stt, tts, vad, mute=mute) as engines:
         abilities = Abilities(speech=not mute, session_seconds=session_seconds)
         service = Service(engines=engines, abilities=abilities, sample_rate=16_000, new_ids=RandomIds, access=access)
-        async with Listener(service, host="127.0.0.1", port=0, grace_seconds=grace_seconds) as listener:
+        async with Listener(service, host="127.0.0.1", port=0, grace_seconds=grace_seconds, sockets=sockets) as listener:
             yield listener, f"ws://127.0.0.1:{listener.port}"

@@ -29,16 +29,18 @@ SCREEN = struct.pack("HHHH", 50, 500, 0, 0)
 class Program:
     """`with Program([...]) as program:` runs inside, and is ended after."""
 
-    def __init__(self, command: Sequence[str], *, env: Mapping[str, str] | None = None, terminal: bool = False) -> None:
-        """`terminal`: give it one, as a person would; else pipes."""
+    def __init__(
+        self, command: Sequence[str], *, env: Mapping[str, str] | None = None, terminal: bool = False, keep: Sequence[int] = ()
+    ) -> None:
+        """`terminal`: give it one, as a person would; else pipes. `keep`: further descriptors that it inherits, beside pipes."""
         self.lines: list[str] = []
         """Standard output and errors, as they came."""
         self._seen = 0
         """Lines that `wait_for_line` has passed."""
         self._ended = False
         self._changed = threading.Condition()
-        start = _in_terminal if terminal else _in_pipes
-        self._process, self._input, self._output = start(list(command), env)
+        started = _in_terminal(list(command), env) if terminal else _in_pipes(list(command), env, keep)
+        self._process, self._input, self._output = started
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -120,9 +122,9 @@ class Program:
 Streams = tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]
 
 
-def _in_pipes(command: list[str], env: Mapping[str, str] | None) -> Streams:
+def _in_pipes(command: list[str], env: Mapping[str, str] | None, keep: Sequence[int]) -> Streams:
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, pass_fds=keep)
     assert process.stdin is not None
     assert process.stdout is not None
     return process, process.stdin, process.stdout

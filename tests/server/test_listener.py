@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from contextlib import AsyncExitStack
+import socket
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 import aiohttp
@@ -286,3 +287,37 @@ async def test_nobody_is_accepted_once_it_has_stopped() -> None:
         pass
     with pytest.raises(OSError):
         await connect(url + STANDARD_PATH)
+
+
+REQUEST = (
+    b"GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+"""A whole handshake (RFC 6455, 1.3)."""
+
+
+@pytest.mark.parametrize("passes", range(6))
+async def test_whenever_it_stops_nobody_at_a_given_socket_is_lost(passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`passes` of the loop go by between the arrival of clients and the end: they are still outside, or anywhere on their way in."""
+    monkeypatch.setattr(connection, "GOODBYE_SECONDS", 0.05)  # nobody here says goodbye
+    with socket.create_server(("127.0.0.1", 0)) as door, ExitStack() as stack:
+        async with listening(sockets=[door.dup()]):
+            clients = [stack.enter_context(socket.create_connection(door.getsockname(), timeout=5)) for _ in range(5)]
+            for client in clients:
+                client.sendall(REQUEST)
+            for _ in range(passes):
+                await asyncio.sleep(0)
+        async with listening(sockets=[door.dup()]) as (_, url), connect(url + STANDARD_PATH) as last:
+            await first(last)  # let in after all others
+        answers = [client.recv(100) for client in clients]
+    assert [answer.partition(b"\r\n")[0] for answer in answers] == [b"HTTP/1.1 101 Switching Protocols"] * len(clients)
+
+
+async def test_given_sockets_are_where_it_is_and_may_be_several() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        async with listening(sockets=[one.dup(), other.dup()]) as (listener, url):
+            assert listener.addresses == [f"ws://127.0.0.1:{given.getsockname()[1]}" for given in (one, other)]
+            assert listener.addresses[0] == url
+            for where in listener.addresses:
+                async with connect(where + STANDARD_PATH) as client:
+                    await first(client)
