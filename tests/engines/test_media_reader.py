@@ -237,7 +237,7 @@ async def test_a_file_past_the_queue_is_refused(make: Make, gate: Gate) -> None:
     await gate.begun()
     waiting = starts(words(reader, b"waiting"))
     await turn()
-    assert (await refusal(reader.read(b"late", PICTURE)))[0] == "overloaded"
+    assert (reader.waiting, (await refusal(reader.read(b"late", PICTURE)))[0]) == (1, "overloaded")
     await gate.open()
     assert [await running, await waiting] == ["through", "waiting"]
 
