@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from websockets.exceptions import InvalidHandshake
 
+from realtime import logs
 from realtime.config import OPENAI_URL, Address, Config
 from realtime.engines import models
 from realtime.engines.mcp_client import McpClient
@@ -44,8 +44,6 @@ CUT_SHORT = 1
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 
 class App:
     """The daemon, from its settings to its end."""
@@ -56,7 +54,7 @@ class App:
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit status. Raises `ConfigError`, and `EngineError` where a model can't be had."""
-        _log_to_stderr(self._config.log_level)
+        _log(self._config)
         _say(f"realtime {version('realtime-daemon')}")
         engines = self.engines()
         try:
@@ -101,7 +99,14 @@ class App:
             mcp_urls=config.mcp_urls,
         )
         latency = config.latency_ms / 1000
-        return Service(engines=engines, abilities=abilities, sample_rate=config.sample_rate, new_ids=RandomIds, latency=latency)
+        return Service(
+            engines=engines,
+            abilities=abilities,
+            sample_rate=config.sample_rate,
+            new_ids=RandomIds,
+            latency=latency,
+            log_content=config.log_content,
+        )
 
     async def _serve(self, engines: Engines) -> None:
         config = self._config
@@ -294,15 +299,11 @@ def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    if level != "debug":
-        # A line for every connection and every utterance belongs to debugging; warnings and errors stay.
-        for library in ("websockets", "faster_whisper", "httpx2"):
-            logging.getLogger(library).setLevel(logging.WARNING)
-        # Logs, with its traceback, what a client's tool server does wrong; the client is told of it.
-        logging.getLogger("mcp").setLevel(logging.CRITICAL)
-        logging.getLogger("websockets.server").addFilter(_is_ours)
+def _log(config: Config) -> None:
+    logs.start(config.log_level, config.log_format)
+    # Logs, with its traceback, what a client's tool server does wrong; the client is told of it.
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)
+    logging.getLogger("websockets.server").addFilter(_is_ours)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

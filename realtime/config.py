@@ -73,6 +73,7 @@ MAX_SHOWN = 80
 """Characters of a bad value that a message repeats, so that it stays one line."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 LlmChoice = Literal["auto", "endpoint", "local", "scripted"]
 SttChoice = Literal["auto", "endpoint", "local", "scripted"]
 TtsChoice = Literal["auto", "endpoint", "local", "piper", "scripted", "none"]
@@ -109,6 +110,9 @@ class Config(Struct, frozen=True, kw_only=True):
     port: int = 8001
     """0 takes a free port."""
     log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+    log_content: bool = False
+    """What is said is logged, too."""
 
     openai_base_url: str | None = None
     """As the person wrote it; use `endpoint` for what holds."""
@@ -282,6 +286,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("host", "SERVER_HOST", "--host", ADDRESS, "address to listen on"),
         Setting("port", "SERVER_PORT", "--port", whole(0, MAX_PORT), "port to listen on, 0 for a free one"),
         Setting("log_level", "REALTIME_LOG_LEVEL", "--log-level", one_of(*get_args(LogLevel)), "least important line to log"),
+        Setting("log_format", "REALTIME_LOG_FORMAT", "--log-format", one_of(*get_args(LogFormat)), "form of a line of the log"),
+        Setting("log_content", "REALTIME_LOG_CONTENT", "--log-content", SWITCH, "log what is said, too, at the level debug"),
     ),
     "chat endpoint": (
         Setting("openai_api_key", "OPENAI_API_KEY", None, SECRET, "key of the chat endpoint"),

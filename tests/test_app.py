@@ -19,6 +19,8 @@ import realtime.app as app_module
 from realtime.app import CUT_SHORT, App
 from realtime.config import Config
 from realtime.engines.chat import ChatLlm
+from realtime.engines.local_llm import LocalLlm
+from realtime.engines.local_voice import LocalVoice
 from realtime.engines.mcp_client import McpClient
 from realtime.engines.models import VOICE_FILE
 from realtime.engines.piper import Piper
@@ -27,7 +29,9 @@ from realtime.engines.remote_tts import RemoteTts
 from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedTts, ScriptedVad
 from realtime.engines.silero import SileroVad
 from realtime.engines.smart_turn import SmartTurn
+from realtime.engines.whisper import WhisperStt
 from realtime.errors import ConfigError, EngineError
+from realtime.ports import Queueing, Remote
 from tests.rigs.listening import listening
 from tests.rigs.speech_models import model_folder, turn_model
 
@@ -215,6 +219,14 @@ def test_a_turn_model_that_does_not_load_keeps_only_those_who_asked_for_it_from_
     assert "by the words: The turn model" in line
     with pytest.raises(EngineError, match="can't be loaded"):
         App(scripted(turn_model="smart-turn", cache_dir=tmp_path)).engines()
+
+
+def test_whoever_watches_learns_of_queues_and_endpoints() -> None:
+    remote = App(scripted(llm="auto", stt="endpoint", tts="endpoint", openai_base_url="http://h/v1")).engines()
+    assert [isinstance(engine, Remote) for engine in (remote.llm, remote.stt, remote.tts, remote.media)] == [True, True, True, False]
+    assert isinstance(remote.media, Queueing)
+    for kind in (LocalLlm, WhisperStt, LocalVoice, Piper, SmartTurn):
+        assert isinstance(kind.waiting, property), kind
 
 
 def test_switches_and_limits_reach_the_sessions(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,8 @@ realtime: a voice server that speaks the OpenAI Realtime protocol over websocket
   {STANDARD_PATH}   GA; beta with the header OpenAI-Beta: realtime=v1
   {CLASSIC_PATH}   classic
   /healthz       is it alive
+  /readyz        is it ready for new sessions
+  /metrics       what it counts and measures, for Prometheus
 """
 
 

@@ -9,21 +9,26 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import State
 
+from realtime import logs
 from realtime.errors import ConfigError
+from realtime.metrics import Metrics
+from realtime.runner.meter import Meter
+from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines
 from realtime.server import http
 from realtime.server.connection import Connection
 from realtime.server.fragments import Cutter
+from realtime.server.health import Health
 from realtime.session.abilities import Abilities
 from realtime.session.ids import Ids
 from realtime.session.intake import Intake
-from realtime.session.machine import Session
+from realtime.session.machine import GOING_AWAY, Session
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
@@ -58,6 +63,9 @@ class Service(Struct, frozen=True, kw_only=True):
     new_ids: Callable[[], Ids]
     latency: float = 0.0
     """Seconds to wait before every frame to a client."""
+    metrics: Metrics = field(default_factory=Metrics)
+    log_content: bool = False
+    """Log what is said, too."""
 
 
 class Listener:
@@ -73,6 +81,7 @@ class Listener:
             "classic": ClassicCodec(service.sample_rate),
         }
         self._connections: set[Connection] = set()
+        self._health = Health(service.metrics, service.engines, self._connections)
         self._server: Server
 
     @property
@@ -88,7 +97,7 @@ class Listener:
                 self._serve,
                 self._host,
                 self._port,
-                process_request=http.answer,
+                process_request=self._answer,
                 select_subprotocol=http.subprotocol,
                 compression=None,  # audio in base64 hardly shrinks, and every session would hold a window of 64 KB
                 max_size=largest,
@@ -100,21 +109,36 @@ class Listener:
         except OSError as error:
             where = f"SERVER_HOST={self._host}, SERVER_PORT={self._port}"
             raise ConfigError(f"{where}: can't listen there: {error.strerror or error}") from error
+        self._health.start()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Accept nobody more, let running responses end for the grace period, then close with 1001."""
-        self._server.close(close_connections=False)
+        self._health.draining = True  # whoever looks, or knocks, is told so until the last has gone
         goodbyes = (connection.finish(self._grace_seconds) for connection in self._connections)
-        await asyncio.gather(*goodbyes, return_exceptions=True)
+        try:
+            await asyncio.gather(*goodbyes, return_exceptions=True)
+        finally:
+            self._server.close(close_connections=False)
+            await self._health.stop()
         await self._server.wait_closed()
+
+    async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        return await self._health.answer(connection, request) or http.answer(connection, request)
 
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
-        codec = self._codecs[http.dialect(socket.request)]
+        if self._health.draining:  # it was let in a moment before
+            await socket.close(GOING_AWAY, "server is shutting down")
+            return
+        dialect = http.dialect(socket.request)
+        codec = self._codecs[dialect]
         service, ids = self._service, self._service.new_ids()
         session = self._session(codec, socket.request, ids)
-        connection = Connection(socket, session, Intake(ids, service.abilities), service.engines, codec, service.latency)
+        logs.session_id.set(session.settings.id)
+        outbox, clock = Outbox(socket, service.latency), asyncio.get_running_loop().time
+        meter = Meter(service.metrics, dialect, clock=clock, when_written=outbox.when_written, words=service.log_content)
+        connection = Connection(socket, session, Intake(ids, service.abilities), service.engines, codec, outbox, meter)
         self._connections.add(connection)
         try:
             await connection.run()
