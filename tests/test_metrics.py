@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from realtime.metrics import ERROR_CODES, Metrics, known
@@ -12,6 +16,15 @@ from tests.rigs.promtool import check
 from tests.test_readme import README, constants, protocol
 
 ROOT = Path(__file__).parent.parent
+DASHBOARD = ROOT / "systemd" / "grafana-dashboard.json"
+RULES = ROOT / "systemd" / "prometheus-rules.yml"
+
+SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
+
+
+def series() -> set[str]:
+    """The names that a query may use."""
+    return {name + suffix for name, kind in Metrics().names().items() for suffix in SUFFIXES[kind]}
 
 
 def test_two_servers_in_one_process_count_apart() -> None:
@@ -64,3 +77,48 @@ def test_the_readme_names_the_labels_that_there_are() -> None:
         if line.startswith("| `realtime_"):
             name, _, named, _ = (cell.strip() for cell in line.strip("|").split("|"))
             assert set(re.findall("`([a-z_]+)`:?", re.sub(r"\([^)]*\)", "", named))) == labels[name.strip("`")], name
+
+
+# What watches it
+
+
+def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for panel in board["panels"]:
+        yield panel
+        yield from panel.get("panels", [])
+
+
+def expressions() -> list[str]:
+    """What the dashboard asks for."""
+    board = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    return [target["expr"] for panel in panels(board) for target in panel.get("targets", [])]
+
+
+def test_every_metric_that_the_dashboard_and_the_rules_name_exists() -> None:
+    known_series = series() | Metrics().names().keys()  # as people are told of them
+    for text in [*expressions(), RULES.read_text(encoding="utf-8")]:
+        named = set(re.findall(r"\brealtime_[a-z_]+", text))
+        assert sorted(named - known_series) == []
+    assert len(expressions()) >= 15
+
+
+def test_every_metric_of_ours_is_watched_by_somebody() -> None:
+    asked = " ".join([*expressions(), RULES.read_text(encoding="utf-8")])
+    assert [name for name in Metrics().names() if name not in asked] == []
+
+
+def test_promtool_finds_nothing_wrong_with_the_rules() -> None:
+    assert "SUCCESS" in check("rules", "--lint=all", "--lint-fatal", str(RULES))
+
+
+def test_promtool_understands_what_the_dashboard_asks_for(tmp_path: Path) -> None:
+    rules = [{"record": f"panel:{at}", "expr": re.sub(r"\$\w+", "5m", expression)} for at, expression in enumerate(expressions())]
+    file = tmp_path / "dashboard.yml"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    assert "SUCCESS" in check("rules", str(file))
+
+
+@pytest.mark.parametrize("key", ["summary", "description"])
+def test_every_alert_says_what_is_wrong_and_what_to_do(key: str) -> None:
+    rules = RULES.read_text(encoding="utf-8")
+    assert rules.count(f"          {key}: ") == rules.count("- alert: ") > 5
