@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from websockets.exceptions import InvalidHandshake
 
+from realtime import logs
 from realtime.config import OPENAI_URL, Address, Config
 from realtime.engines import models
 from realtime.engines.mcp_client import McpClient
@@ -26,7 +26,7 @@ from realtime.errors import ConfigError, EngineError
 from realtime.media.limits import MEBIBYTE, Limits
 from realtime.ports import Llm, MediaReader, Stt, Tts, TurnJudge, Vad
 from realtime.runner.perform import Engines
-from realtime.server import credentials, keys, tls
+from realtime.server import keys, tls
 from realtime.server.access import Access
 from realtime.server.client_secrets import ClientSecrets
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
@@ -58,8 +58,6 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger(__name__)
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 
 class App:
     """The daemon, from its settings to its end."""
@@ -77,7 +75,7 @@ class App:
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit status. Raises `ConfigError`, and `EngineError` where a model can't be had."""
-        _log_to_stderr(self._config.log_level)
+        _log(self._config)
         _say(f"realtime {version('realtime-daemon')}")
         engines = self.engines()
         try:
@@ -128,6 +126,7 @@ class App:
             new_ids=RandomIds,
             access=self._access,
             latency=config.latency_ms / 1000,
+            log_content=config.log_content,
         )
 
     async def _serve(self, engines: Engines) -> None:
@@ -365,16 +364,11 @@ def _listening(where: str, *, given: bool) -> str:
     return line + ("; socket from the service manager" if given else "")
 
 
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    if level != "debug":
-        # A line for every connection and every utterance belongs to debugging; warnings and errors stay.
-        for library in ("websockets", "faster_whisper", "httpx2"):
-            logging.getLogger(library).setLevel(logging.WARNING)
-        # Logs, with its traceback, what a client's tool server does wrong; the client is told of it.
-        logging.getLogger("mcp").setLevel(logging.CRITICAL)
-        logging.getLogger("websockets.server").addFilter(_is_ours)
-    logging.getLogger("websockets.server").addFilter(credentials.hide)
+def _log(config: Config) -> None:
+    logs.start(config.log_level, config.log_format)
+    # Logs, with its traceback, what a client's tool server does wrong; the client is told of it.
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)
+    logging.getLogger("websockets.server").addFilter(_is_ours)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

@@ -79,6 +79,7 @@ MAX_SHOWN = 80
 """Characters of a bad value that a message repeats, so that it stays one line."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 LlmChoice = Literal["auto", "endpoint", "local", "scripted"]
 SttChoice = Literal["auto", "endpoint", "local", "scripted"]
 TtsChoice = Literal["auto", "endpoint", "local", "piper", "scripted", "none"]
@@ -115,6 +116,9 @@ class Config(Struct, frozen=True, kw_only=True):
     port: int = 8001
     """0 takes a free port."""
     log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+    log_content: bool = False
+    """What is said is logged, too."""
     tls_cert: Path | None = None
     """PEM, the whole chain; its key may be in it."""
     tls_key: Path | None = None
@@ -302,6 +306,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("host", "SERVER_HOST", "--host", ADDRESS, "address to listen on"),
         Setting("port", "SERVER_PORT", "--port", whole(0, MAX_PORT), "port to listen on, 0 for a free one"),
         Setting("log_level", "REALTIME_LOG_LEVEL", "--log-level", one_of(*get_args(LogLevel)), "least important line to log"),
+        Setting("log_format", "REALTIME_LOG_FORMAT", "--log-format", one_of(*get_args(LogFormat)), "form of a line of the log"),
+        Setting("log_content", "REALTIME_LOG_CONTENT", "--log-content", SWITCH, "log what is said, too, at the level debug"),
         Setting("tls_cert", "REALTIME_TLS_CERT", "--tls-cert", FILE, "certificate chain in PEM: listen with TLS"),
         Setting("tls_key", "REALTIME_TLS_KEY", "--tls-key", FILE, "its key in PEM, where that is not in the same file"),
     ),

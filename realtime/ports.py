@@ -8,7 +8,7 @@ cancelling the task that awaits an engine abandons the work at once.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from msgspec import Raw, Struct
@@ -237,6 +237,25 @@ class MediaReader(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """An engine whose jobs may have to wait."""
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait, without those that run."""
+        ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """An engine behind an endpoint."""
+
+    async def reachable(self, seconds: float) -> bool:
+        """Does the endpoint say anything within that time, be it that it does not know us? Never raises."""
+        ...
 
 
 class ToolServers(Protocol):

@@ -82,6 +82,9 @@ class ChatLlm:
         finally:
             reply.close()
 
+    async def reachable(self, seconds: float) -> bool:
+        return await self._endpoint.reachable(seconds)
+
     async def close(self) -> None:
         """Close every connection; answers that still come are cut."""
         await self._endpoint.close()

@@ -35,6 +35,13 @@ MAX_ERROR_BODY = 1 << 16
 """Bytes of a refusal that are read: far more than an error object needs, and a bound on a page that is none."""
 
 
+_CHEAPEST = "/models"
+"""What costs an endpoint least to be asked for: a list, or the news that there is none."""
+
+_SERVERS_FAULT = 500
+"""First of HTTP's statuses that say so (RFC 9110, 15.6)."""
+
+
 class Timeouts(Struct, frozen=True, kw_only=True):
     """How long an endpoint may keep us waiting, in seconds."""
 
@@ -96,6 +103,15 @@ class Endpoint:
                 if delay is None or asyncio.get_running_loop().time() + delay >= deadline:
                     raise
             await self._pause(delay)
+
+    async def reachable(self, seconds: float) -> bool:
+        """Does anybody answer there? Who knows neither us nor the path does; a proxy with nobody behind it says 502 or the like."""
+        timeout = self._aiohttp.ClientTimeout(total=seconds)
+        try:
+            async with self._session().get(self._base_url + _CHEAPEST, timeout=timeout, allow_redirects=False) as reply:
+                return reply.status < _SERVERS_FAULT
+        except (self._aiohttp.ClientError, OSError, TimeoutError):
+            return False
 
     async def close(self) -> None:
         """Close every connection."""

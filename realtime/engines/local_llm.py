@@ -119,6 +119,10 @@ class LocalLlm:
             if not work.cancel() and not work.cancelled():
                 work.exception()
 
+    @property
+    def waiting(self) -> int:
+        return max(0, len(self._answers) - (self._limit - MAX_WAITING))
+
     async def close(self) -> None:
         """Stop what is running, at its next token, and end the threads."""
         for answer in self._answers:

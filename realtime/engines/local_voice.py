@@ -87,6 +87,10 @@ class LocalVoice:
             for start in range(0, len(sound), CHUNK):
                 yield sound[start : start + CHUNK]
 
+    @property
+    def waiting(self) -> int:
+        return self._workers.waiting
+
     async def close(self) -> None:
         await self._workers.close()
 

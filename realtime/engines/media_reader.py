@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from threading import Lock, Timer
 from typing import Any
@@ -97,6 +98,10 @@ class ProcessReader:
         self._running: dict[_Job, asyncio.Future[Reading]] = {}
         self._idle: list[_Child] = []
         """The one that read last is the first to read again, so no more children are started than are needed."""
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     async def read(self, file: File, wanted: Wanted) -> Reading:
         """Read a file: a `Picture`, `Samples` or a `Clip`, as is wanted. Whoever is cancelled ends the reading, too.
@@ -181,6 +186,8 @@ class _Job:
         self.reading: asyncio.Future[Reading] = asyncio.get_running_loop().create_future()
         self._payload = _Payload(file)
         self._request = Request(wanted, limits, self._payload.coding, self._payload.size)
+        self._context = copy_context()
+        """Whose file it is: what is logged of it says so."""
         self.heavy = isinstance(wanted, WantedClip) or self._payload.size > HEAVY_BYTES
 
     def answer(self, reading: Reading) -> None:
@@ -193,7 +200,7 @@ class _Job:
 
     def run(self, seconds: float) -> Reading:
         """On a thread."""
-        return self.child.read(self._request, self._payload, seconds)
+        return self._context.run(self.child.read, self._request, self._payload, seconds)
 
 
 class _Payload:

@@ -84,6 +84,10 @@ class Piper:
                 for start in range(0, len(sound), step):
                     yield sound[start : start + step]
 
+    @property
+    def waiting(self) -> int:
+        return self._workers.waiting
+
     async def close(self) -> None:
         await self._workers.close()
 

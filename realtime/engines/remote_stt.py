@@ -81,6 +81,9 @@ class RemoteStt:
             self._shape = self._shape.without(detail)
         return transcript
 
+    async def reachable(self, seconds: float) -> bool:
+        return await self._endpoint.reachable(seconds)
+
     async def close(self) -> None:
         """Close every connection; transcripts that are still under way are cut."""
         await self._endpoint.close()

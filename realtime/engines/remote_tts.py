@@ -108,6 +108,9 @@ class RemoteTts:
                     async for sound in sounds:
                         yield sound
 
+    async def reachable(self, seconds: float) -> bool:
+        return await self._endpoint.reachable(seconds)
+
     async def close(self) -> None:
         """Close every connection; whoever is speaking is cut."""
         await self._endpoint.close()

@@ -67,6 +67,10 @@ class SmartTurn:
     async def judge(self, audio: Float32) -> float:
         return await self._workers.run(lambda _: self._judge(audio))
 
+    @property
+    def waiting(self) -> int:
+        return self._workers.waiting
+
     async def close(self) -> None:
         await self._workers.close()
 

@@ -79,6 +79,10 @@ class WhisperStt:
             return Transcript("", seconds, spoken)
         return await self._workers.run(lambda abandoned: self._hear(audio, spoken, prompt, logprobs, abandoned), wait=not partial)
 
+    @property
+    def waiting(self) -> int:
+        return self._workers.waiting
+
     async def close(self) -> None:
         await self._workers.close()
 

@@ -31,6 +31,11 @@ class Workers:
         self._closed = False
         self._threads = ThreadPoolExecutor(count, thread_name_prefix=name)
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait."""
+        return max(0, self._jobs - self._count)
+
     async def run(self, job: Callable[[Event], Result], *, wait: bool = True) -> Result:
         """Run `job` on a worker. Its argument is set once nobody wants the result, which a long job looks at now and then.
 

@@ -60,6 +60,11 @@ class Listening:
         """Is more waiting than should?"""
         return not self._caught_up.is_set()
 
+    @property
+    def backlog_seconds(self) -> float:
+        """Sound that waits."""
+        return len(self._waiting) / self._window * WINDOW_MS / 1000 if self._window else 0.0
+
     async def catch_up(self) -> None:
         await self._caught_up.wait()
 

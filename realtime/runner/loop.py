@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections import deque
 
+from realtime.runner.meter import ASKED, HAPPENED, TOLD, Meter
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
 from realtime.session import inputs
+from realtime.session.effects import Effect, Send
 from realtime.session.inputs import FileOutcome, Happening, Input
 from realtime.session.intake import CONCERNS, Intake
 from realtime.session.machine import Session
@@ -24,10 +26,11 @@ OUR_FAULT = 1011
 class Runner:
     """`post` is synchronous and may be called from anywhere on the loop, even while it runs: one input is finished before the next."""
 
-    def __init__(self, session: Session, intake: Intake, engines: Engines, codec: Codec, outbox: Outbox) -> None:
+    def __init__(self, session: Session, intake: Intake, engines: Engines, codec: Codec, outbox: Outbox, meter: Meter) -> None:
         self._session = session
         self._intake = intake
         self._outbox = outbox
+        self._meter = meter
         self._performer = Performer(engines, codec, outbox, self.post)
         self._inbox: deque[Happening] = deque()
         self._draining = False
@@ -63,6 +66,8 @@ class Runner:
 
     def _take(self, happening: Happening) -> None:
         now = self._loop.time()
+        if type(happening) in HAPPENED:
+            self._meter.happened(happening, now)  # type: ignore[arg-type]  # the set says that it is one
         if isinstance(happening, CONCERNS):
             self._take_in(happening, now)
         else:  # by far the most are tokens, which have no files
@@ -75,17 +80,25 @@ class Runner:
         intake = self._intake
         for input in intake.take(happening, self._session.settings.audio.input.format, now=now):
             self._receive(input, now)
-        for effect in intake.effects():
-            self._performer.perform(effect)
+        self._perform(intake.effects(), now)
         if intake.full is self._room.is_set():
             _set(self._room, not intake.full)
 
     def _receive(self, input: Input, now: float) -> None:
-        session, perform = self._session, self._performer.perform
-        for effect in session.receive(input, now=now):
-            perform(effect)
+        session = self._session
+        self._perform(session.receive(input, now=now), now)
         if session.busy is self.idle.is_set():
             _set(self.idle, not session.busy)
+
+    def _perform(self, effects: list[Effect], now: float) -> None:
+        perform, meter = self._performer.perform, self._meter
+        for effect in effects:
+            perform(effect)
+            if type(effect) is Send:
+                if type(effect.event) in TOLD:
+                    meter.told(effect.event, now)  # type: ignore[arg-type]  # as above
+            elif type(effect) in ASKED:
+                meter.asked(effect, now)  # type: ignore[arg-type]  # as above
 
     def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:
@@ -101,6 +114,11 @@ class Runner:
     def behind(self) -> bool:
         """Should the connection wait before it reads on?"""
         return self._performer.listening.behind or not self._room.is_set()
+
+    @property
+    def backlog_seconds(self) -> float:
+        """Sound that waits for the detector."""
+        return self._performer.listening.backlog_seconds
 
     async def catch_up(self) -> None:
         """Wait until the detector has heard most of what has come, and there is room for files."""

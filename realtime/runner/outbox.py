@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
+
+from msgspec import Struct
 
 MAX_PENDING = 32 * 1024 * 1024
 """Bytes that may wait for a client that reads slowly: more than eight minutes of speech in base64. Beyond it the client is dropped."""
@@ -21,6 +24,14 @@ class Socket(Protocol):
     async def close(self, code: int = 1000, reason: str = "") -> None: ...
 
 
+class Mark(Struct):
+    """Somebody waits for what is being written."""
+
+    left: int
+    """Frames before it."""
+    reached: Callable[[], None]
+
+
 class Outbox:
     """`put` never waits; `write` runs until the socket is closed from this side or breaks.
 
@@ -31,40 +42,58 @@ class Outbox:
         self._socket = socket
         self._latency = latency
         self._frames: deque[bytes] = deque()
-        self._pending = 0
+        self.pending = 0
         """Bytes in `_frames`."""
-        self._goodbye: tuple[int, str] | None = None
+        self.goodbye: tuple[int, str] | None = None
+        """Code and reason with which this side closes, once it does."""
+        self._marks: deque[Mark] = deque()
         self._wake = asyncio.Event()
 
     def put(self, frame: bytes) -> None:
         """Queue a text frame."""
-        if self._goodbye is not None:
+        if self.goodbye is not None:
             return
         self._frames.append(frame)
-        self._pending += len(frame)
-        if self._pending > MAX_PENDING:
+        self.pending += len(frame)
+        if self.pending > MAX_PENDING:
             self._frames.clear()
-            self._pending = 0
+            self.pending = 0
             self.close(TOO_SLOW, "the client reads too slowly")
         self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket once everything before has been written. The first call counts."""
-        if self._goodbye is None:
-            self._goodbye = (code, reason)
+        if self.goodbye is None:
+            self.goodbye = (code, reason)
             self._wake.set()
+
+    def when_written(self, callback: Callable[[], None]) -> None:
+        """Call back once all that was put so far has been written. Never, where the client is gone before.
+
+        A frame that is just being written counts as one of them: then it is a frame too early.
+        """
+        self._marks.append(Mark(len(self._frames), callback))
 
     async def write(self) -> None:
         """Empty the queue for ever. Raises what the socket raises when it breaks."""
         while True:
             while self._frames:
                 frame = self._frames.popleft()
-                self._pending -= len(frame)
+                self.pending -= len(frame)
                 if self._latency:
                     await asyncio.sleep(self._latency)
                 await self._socket.send(frame, text=True)
-            if self._goodbye is not None:
-                await self._socket.close(*self._goodbye)
+                if self._marks:
+                    self._pass()
+            if self.goodbye is not None:
+                await self._socket.close(*self.goodbye)
                 return
             self._wake.clear()
             await self._wake.wait()
+
+    def _pass(self) -> None:
+        """One more frame has been written."""
+        for mark in self._marks:
+            mark.left -= 1
+        while self._marks and self._marks[0].left <= 0:
+            self._marks.popleft().reached()

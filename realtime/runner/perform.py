@@ -14,6 +14,7 @@ from typing import TypeVar, assert_never
 from msgspec import Struct
 
 from realtime.errors import EngineError, MediaError
+from realtime.logs import response_id
 from realtime.ports import (
     ArgumentsDelta,
     AudioDelta,
@@ -120,6 +121,7 @@ class Performer:
 
     async def _guard(self, job: Callable[[E], Awaitable[None]], effect: E, broke: Callable[[ErrorInfo], Happening]) -> None:
         """The top of every job: whatever goes wrong in it is an outcome."""
+        response_id.set(effect.response_id if isinstance(effect, Generate | Speak) else "")  # not that of whoever started it
         try:
             await job(effect)
         except Exception as error:

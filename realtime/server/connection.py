@@ -7,35 +7,41 @@ import contextlib
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from realtime.errors import ClientError
-from realtime.runner.loop import Runner
-from realtime.runner.outbox import Outbox
+from realtime.runner.loop import OUR_FAULT, Runner
+from realtime.runner.meter import Meter
+from realtime.runner.outbox import TOO_SLOW, Outbox
 from realtime.runner.perform import Engines
 from realtime.session import inputs
 from realtime.session.intake import Intake
-from realtime.session.machine import Session
+from realtime.session.machine import GOING_AWAY, Session
 from realtime.wire.client import ClientEvent
 from realtime.wire.codec import Codec
 
 GOODBYE_SECONDS = 5
 """For what is still to be written, and for the client's own goodbye. One that does not read is cut off after it."""
 
+GOODBYES = {GOING_AWAY: "server_stopping", TOO_SLOW: "too_slow", OUR_FAULT: "internal_error"}
+"""What the codes with which this side closes mean."""
+
 
 class Connection:
     """The session of one client, for as long as the client stays."""
 
     def __init__(
-        self, socket: ServerConnection, session: Session, intake: Intake, engines: Engines, codec: Codec, latency: float = 0.0
+        self, socket: ServerConnection, session: Session, intake: Intake, engines: Engines, codec: Codec, outbox: Outbox, meter: Meter
     ) -> None:
-        """`latency`: seconds to wait before every frame to the client."""
         self._socket = socket
         self._codec = codec
-        self._outbox = Outbox(socket, latency)
-        self._runner = Runner(session, intake, engines, codec, self._outbox)
+        self._outbox = outbox
+        self._meter = meter
+        self._runner = Runner(session, intake, engines, codec, outbox, meter)
 
     async def run(self) -> None:
         """Serve until the socket is closed."""
+        self._meter.open()
         try:
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(self._outbox.write())
@@ -45,7 +51,36 @@ class Connection:
         except* ConnectionClosed:
             pass
         finally:
+            self._meter.close(self._reason(), self._socket.close_code)
             await self._runner.close()
+
+    def _reason(self) -> str:
+        """Why it ended, in a word."""
+        if self._outbox.goodbye is not None:
+            code, said = self._outbox.goodbye
+            return "expired" if said == "session_expired" else GOODBYES.get(code, "other")
+        protocol = self._socket.protocol
+        if protocol.close_sent is not None and protocol.close_sent.code == CloseCode.MESSAGE_TOO_BIG:
+            return "frame_too_large"
+        return "client" if protocol.close_rcvd is not None else "lost"
+
+    # As it is looked at (server/health)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that the client has not read yet."""
+        return self._outbox.pending
+
+    @property
+    def backlog_seconds(self) -> float:
+        """Sound that the detector has not heard yet."""
+        return self._runner.backlog_seconds
+
+    def settle(self) -> None:
+        """Put what was only added up into the metrics."""
+        self._meter.settle()
+
+    # Its life
 
     async def _read(self) -> None:
         runner = self._runner

@@ -1,16 +1,11 @@
-"""Where a client puts its key: `Authorization: Bearer`, `api-key`, or a browser's subprotocol. And that no log ever shows it."""
+"""Where a client puts its key: `Authorization: Bearer`, `api-key`, or a browser's subprotocol."""
 
 from __future__ import annotations
-
-import logging
 
 from websockets.http11 import Request
 
 SUBPROTOCOL_PREFIX = "openai-insecure-api-key."
 """What a browser offers, which can't set headers (PROTOCOL 1.3)."""
-
-_HEADERS = {"authorization", "api-key", "sec-websocket-protocol", "proxy-authorization", "cookie"}
-"""Those that may hold a key."""
 
 
 def offered(request: Request) -> list[str]:
@@ -24,10 +19,3 @@ def presented(request: Request) -> list[str]:
     bearers = [key.strip() for scheme, _, key in schemes if scheme.lower() == "bearer"]
     names = [name.removeprefix(SUBPROTOCOL_PREFIX) for name in offered(request) if name.startswith(SUBPROTOCOL_PREFIX)]
     return [key for key in (*bearers, *request.headers.get_all("api-key"), *names) if key]
-
-
-def hide(record: logging.LogRecord) -> bool:
-    """A filter of logs: the library writes every header while it debugs, and shall not write these."""
-    if isinstance(record.args, tuple) and any(isinstance(arg, str) and arg.lower() in _HEADERS for arg in record.args):
-        record.args = (record.args[0], *("***" for _ in record.args[1:]))
-    return True

@@ -35,6 +35,8 @@ realtime: a voice server that speaks the OpenAI Realtime protocol over websocket
   {STANDARD_PATH}   GA; beta with the header OpenAI-Beta: realtime=v1
   {CLASSIC_PATH}   classic
   /healthz       is it alive
+  /readyz        is it ready for new sessions
+  /metrics       what it counts and measures, for Prometheus
 
 POST {SECRETS_PATH} makes a client secret for a browser.
 """
@@ -84,11 +86,11 @@ def _page(address: str) -> Response:
 
 
 def text(status: HTTPStatus, said: str) -> Response:
-    return _response(status, "text/plain; charset=utf-8", said.encode())
+    return answer(status, "text/plain; charset=utf-8", said.encode())
 
 
 def json(status: HTTPStatus, said: object) -> Response:
-    return _response(status, "application/json", encode_json(said))
+    return answer(status, "application/json", encode_json(said))
 
 
 def refusal(status: HTTPStatus, error: ClientError) -> Response:
@@ -106,7 +108,7 @@ def wrong_method(*allowed: str) -> Response:
     return response
 
 
-def _response(status: HTTPStatus, kind: str, body: bytes) -> Response:
+def answer(status: HTTPStatus, kind: str, body: bytes) -> Response:
     head = {"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"}
     return Response(status.value, status.phrase, Headers(head), body)
 

@@ -14,15 +14,19 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec import Struct
+from msgspec import Struct, field
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
+from realtime import logs
 from realtime.errors import ClientError, ConfigError
+from realtime.metrics import Metrics
+from realtime.runner.meter import Meter
+from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines
-from realtime.server import http, minting, openings
+from realtime.server import health, http, minting, openings
 from realtime.server.access import UNAUTHORIZED, Access, Admission
 from realtime.server.bodies import Incoming
 from realtime.server.client_secrets import Claims
@@ -32,7 +36,7 @@ from realtime.server.sockets import address, url_host
 from realtime.session.abilities import Abilities
 from realtime.session.ids import Ids
 from realtime.session.intake import Intake
-from realtime.session.machine import Session
+from realtime.session.machine import GOING_AWAY, Session
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.client import SessionUpdate
@@ -81,6 +85,9 @@ class Service(Struct, frozen=True, kw_only=True):
     access: Access
     latency: float = 0.0
     """Seconds to wait before every frame to a client."""
+    metrics: Metrics = field(default_factory=Metrics)
+    log_content: bool = False
+    """Log what is said, too."""
 
 
 class Listener:
@@ -117,7 +124,7 @@ class Listener:
         )
         self._connections: set[Connection] = set()
         self._servers: list[Server] = []
-        self._leaving = False
+        self._health = health.Health(service.metrics, service.engines, self._connections)
 
     @property
     def port(self) -> int:
@@ -136,12 +143,13 @@ class Listener:
     async def __aenter__(self) -> Self:
         if self._sockets:
             self._servers = [await self._listen(sock=given) for given in self._sockets]
-            return self
-        try:
-            self._servers = [await self._listen(host=self._host, port=self._port)]
-        except OSError as error:
-            where = f"SERVER_HOST={self._host}, SERVER_PORT={self._port}"
-            raise ConfigError(f"{where}: can't listen there: {error.strerror or error}") from error
+        else:
+            try:
+                self._servers = [await self._listen(host=self._host, port=self._port)]
+            except OSError as error:
+                where = f"SERVER_HOST={self._host}, SERVER_PORT={self._port}"
+                raise ConfigError(f"{where}: can't listen there: {error.strerror or error}") from error
+        self._health.start()
         return self
 
     async def _listen(self, **where: Any) -> Server:
@@ -162,15 +170,17 @@ class Listener:
         )
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Accept nobody more, let running responses end for the grace period, then close with 1001."""
-        self._leaving = True
-        await self._shut_the_door()
-        for server in self._servers:
-            server.close(close_connections=False)
-            # The library would answer 503 to those whose handshake is under way: they were accepted, so they get their goodbye, too.
-            server.is_serving = lambda: True  # type: ignore[method-assign]
+        """Let in nobody more, let running responses end for the grace period, then close with 1001."""
+        self._health.draining = True  # whoever looks, or knocks, is told so until the last has gone
+        if self._sockets:  # or who knocks waits for those who listen there after us
+            await self._shut_the_door()
         goodbyes = (connection.finish(self._grace_seconds) for connection in self._connections)
-        await asyncio.gather(*goodbyes, return_exceptions=True)
+        try:
+            await asyncio.gather(*goodbyes, return_exceptions=True)
+        finally:
+            for server in self._servers:
+                server.close(close_connections=False)
+            await self._health.stop()
         for server in self._servers:
             await server.wait_closed()
 
@@ -178,33 +188,54 @@ class Listener:
         """Leave whoever has not been accepted to those who listen on the given sockets after us, and let everybody else in."""
         for given in self._sockets:
             asyncio.get_running_loop().remove_reader(given)  # uvloop ignores it, and lost nobody without
-        for _ in range(ENTERING if self._sockets else 0):
+        for _ in range(ENTERING):
             await asyncio.sleep(0)
+        for server in self._servers:
+            server.close(close_connections=False)
+            # The library would answer 503 to those whose handshake is under way: they were accepted, so they get their goodbye, too.
+            server.is_serving = lambda: True  # type: ignore[method-assign]
 
-    def _answer(self, socket: ServerConnection, request: Request) -> Response | None:
+    async def _answer(self, socket: ServerConnection, request: Request) -> Response | None:
         """The response to a request that is no websocket handshake, or none that may be; None for one that may."""
         assert isinstance(socket, Socket)
         path, method, access = http.path(request), socket.incoming.method, self._service.access
         if path in minting.PATHS:
             return self._mint.answer(request, socket.incoming, _now())
+        if path in health.PATHS and method == "GET":
+            return await self._tell_health(socket, request)
         if path not in http.PATHS:
             return http.page(request, method)
         if method != "GET":
             return http.wrong_method("GET")
+        if self._health.draining and not self._sockets:
+            return http.text(HTTPStatus.SERVICE_UNAVAILABLE, "The server is stopping.\n")
         if not access.origins.allow(request):
             log.info("%s: a page of %s was refused", _whose(socket), request.headers.get_all("Origin"))
             return http.text(HTTPStatus.FORBIDDEN, http.FOREIGN_PAGE + "\n")
         if path in http.AZURE_PATHS:  # all others are told on the socket (PROTOCOL 1.4)
-            try:
-                access.admit(request, _now())
-            except ClientError as error:
-                log.info("%s was refused: %s", _whose(socket), error)
-                return http.refusal(HTTPStatus.UNAUTHORIZED, error)
+            return self._unauthorized(socket, request)
+        return None
+
+    async def _tell_health(self, socket: ServerConnection, request: Request) -> Response:
+        """Who must have a key to come in must have one to see what others do."""
+        refusal = self._unauthorized(socket, request) if http.path(request) == health.METRICS_PATH else None
+        return refusal or await self._health.answer(http.path(request))
+
+    def _unauthorized(self, socket: ServerConnection, request: Request) -> Response | None:
+        try:
+            self._service.access.admit(request, _now())
+        except ClientError as error:
+            log.info("%s was refused: %s", _whose(socket), error)
+            return http.refusal(HTTPStatus.UNAUTHORIZED, error)
         return None
 
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
-        codec = self._codecs[http.dialect(socket.request)]
+        if self._health.draining:  # it was let in a moment before
+            await socket.close(GOING_AWAY, "server is shutting down")
+            return
+        dialect = http.dialect(socket.request)
+        codec = self._codecs[dialect]
         service, ids = self._service, self._service.new_ids()
         try:
             admission = service.access.admit(socket.request, _now())
@@ -213,14 +244,14 @@ class Listener:
             log.info("%s was refused: %s", _whose(socket), error)
             await _turn_away(socket, codec, ids, error)
             return
+        logs.session_id.set(session.settings.id)
         log.debug("%s came in with the key %s", _whose(socket), admission.key and admission.key.name)
-        connection = Connection(socket, session, Intake(ids, service.abilities), service.engines, codec, service.latency)
+        outbox, clock = Outbox(socket, service.latency), asyncio.get_running_loop().time
+        meter = Meter(service.metrics, dialect, clock=clock, when_written=outbox.when_written, words=service.log_content)
+        connection = Connection(socket, session, Intake(ids, service.abilities), service.engines, codec, outbox, meter)
         self._connections.add(connection)
         try:
-            if self._leaving:
-                await asyncio.gather(connection.run(), connection.finish(0))
-            else:
-                await connection.run()
+            await connection.run()
         finally:
             self._connections.discard(connection)
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from realtime.engines import endpoint as endpoint_module
 from realtime.engines.endpoint import MAX_ERROR_BODY, Endpoint, Kinds, Reply, Timeouts
@@ -73,6 +75,33 @@ async def test_a_reply_is_read_to_its_end(stub: ChatEndpoint, pauses: Pauses) ->
     stub.script(raw(b"one ", b"two"))
     async with reaching(stub.base_url + "/", pauses) as endpoint:
         assert await whole(await post(endpoint)) == b"one two"
+
+
+async def test_who_says_anything_is_reachable(stub: ChatEndpoint, pauses: Pauses) -> None:
+    async with reaching(stub.base_url, pauses) as endpoint:  # it knows no such path
+        assert await endpoint.reachable(10)
+    assert stub.requests == []
+
+
+@pytest.mark.parametrize(("status", "reachable"), [(200, True), (302, True), (401, True), (404, True), (500, False), (502, False)])
+async def test_a_refusal_is_an_answer_and_a_failure_is_none(status: int, reachable: bool, pauses: Pauses) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        assert request.path == "/v1/models"
+        return web.Response(status=status, headers={"Location": "http://127.0.0.1:1/"})
+
+    app = web.Application()
+    app.router.add_get("/v1/models", refuse)
+    async with TestServer(app) as server, reaching(str(server.make_url("/v1")), pauses) as endpoint:
+        assert await endpoint.reachable(10) is reachable
+
+
+async def test_nobody_and_silence_are_not_reachable(pauses: Pauses) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        async with reaching(f"http://127.0.0.1:{port}/v1", pauses) as endpoint:
+            assert not await endpoint.reachable(TINY)
+    async with reaching(f"http://127.0.0.1:{port}/v1", pauses) as endpoint:
+        assert not await endpoint.reachable(10)
 
 
 async def test_the_key_is_sent_as_a_bearer(stub: ChatEndpoint, pauses: Pauses) -> None:

@@ -240,6 +240,7 @@ async def test_answers_beyond_the_queue_are_refused(make: Make) -> None:
     llm = make(generator)
     tasks = [asyncio.create_task(collect(llm.stream(request()))) for _ in range(1 + MAX_WAITING)]
     await asyncio.sleep(0)
+    assert llm.waiting == MAX_WAITING
     with pytest.raises(EngineError) as refused:
         await collect(llm.stream(request()))
     assert refused.value.code == "overloaded"

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from PIL import Image
 
+from realtime import logs
 from realtime.engines import media_reader
 from realtime.engines.media_process import message
 from realtime.engines.media_reader import HEAVY_BYTES, ProcessReader
@@ -236,7 +237,7 @@ async def test_a_file_past_the_queue_is_refused(make: Make, gate: Gate) -> None:
     await gate.begun()
     waiting = starts(words(reader, b"waiting"))
     await turn()
-    assert (await refusal(reader.read(b"late", PICTURE)))[0] == "overloaded"
+    assert (reader.waiting, (await refusal(reader.read(b"late", PICTURE)))[0]) == (1, "overloaded")
     await gate.open()
     assert [await running, await waiting] == ["through", "waiting"]
 
@@ -376,11 +377,13 @@ async def test_a_bug_of_ours_is_not_the_clients_fault(make: Make, caplog: pytest
     assert await words(reader, b"files") == "2"
 
 
-async def test_what_a_child_says_is_logged_and_no_more_than_fits(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_a_child_says_is_logged_if_short(make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caplog.handler, "formatter", logs.TextForm())
+    logs.session_id.set("sess_1")
     reader = make()
     with caplog.at_level(logging.DEBUG):
         assert await words(reader, b"shout") == "done"
-        assert "heardheard" in caplog.text
+        assert "heardheard session_id=sess_1" in caplog.text
         assert await words(reader, b"flood") == "no room"
     assert len(caplog.text) < 3 * media_reader.HEARD
 

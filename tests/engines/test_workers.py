@@ -175,3 +175,13 @@ async def test_a_caller_that_is_cancelled_during_the_close_stays_cancelled(worke
     job.may_end.set()
     await closing
     assert await running == "done"
+
+
+async def test_those_that_wait_can_be_counted(workers: Workers, job: Job) -> None:
+    assert workers.waiting == 0
+    running = [asyncio.create_task(workers.run(job)), asyncio.create_task(workers.run(lambda _: "done"))]
+    await job.begun.wait()
+    assert workers.waiting == 1
+    job.may_end.set()
+    await asyncio.gather(*running)
+    assert workers.waiting == 0

@@ -1,8 +1,8 @@
 """Human speech with its text: the English prompts of Asterisk, a professional speaker on a telephone line (8 kHz).
 
 Debian carries the sounds in `asterisk-core-sounds-en-wav` and their texts in `asterisk-core-sounds-en`. The rig looks for the unpacked
-packages in the folder that `$REALTIME_RECORDINGS` names, else in `~/.cache/realtime-daemon/recordings`, where it unpacks them itself when
-apt-get and dpkg-deb are at hand: nothing is installed. Where it can't, the test that asked is skipped and says why.
+packages in the folder that `$REALTIME_RECORDINGS` names, else unpacks them itself (`debian`). Where it can't, the test that asked is
+skipped and says why.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import shutil
-import subprocess
 import wave
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import jiwer
 import numpy as np
@@ -25,6 +22,7 @@ from numpy.typing import NDArray
 
 from realtime.media.pcm import from_bytes, to_float
 from realtime.media.resample import resample
+from tests.rigs.debian import unpacked
 
 PACKAGES = ("asterisk-core-sounds-en-wav", "asterisk-core-sounds-en")
 SOUNDS = Path("usr/share/asterisk/sounds/en_US_f_Allison")
@@ -64,38 +62,14 @@ class Recording(Struct, frozen=True):
         return len(self.audio) / RATE
 
 
-def _unpack(folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent) as temporary:
-        place = Path(temporary)
-        subprocess.run(["apt-get", "download", "-qq", *PACKAGES], cwd=place, check=True, capture_output=True, timeout=120)
-        for package in place.glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", package, place / "tree"], check=True, capture_output=True, timeout=60)
-        # A folder appears whole or not at all, so that an interrupted run is not taken for a finished one.
-        shutil.rmtree(folder, ignore_errors=True)
-        (place / "tree").rename(folder)
-
-
-def _is_whole(folder: Path) -> bool:
-    return (folder / SOUNDS).is_dir() and (folder / TEXTS).is_file()
-
-
 @cache
 def _folder() -> Path | str:
     """Where the recordings lie, or why there are none."""
     chosen = os.environ.get("REALTIME_RECORDINGS")
-    folder = Path(chosen) if chosen else Path.home() / ".cache" / "realtime-daemon" / "recordings"
-    if _is_whole(folder):
-        return folder
-    if chosen:
-        return f"REALTIME_RECORDINGS is {chosen}, which lacks {SOUNDS} or {TEXTS}"
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        return f"no recordings in {folder}, and no apt-get and dpkg-deb to fetch {' and '.join(PACKAGES)} with"
-    try:
-        _unpack(folder)
-    except (subprocess.SubprocessError, OSError) as error:
-        return f"could not fetch {' and '.join(PACKAGES)}: {error}"
-    return folder
+    if not chosen:
+        return unpacked("recordings", PACKAGES, (SOUNDS, TEXTS))
+    whole = all((Path(chosen) / path).exists() for path in (SOUNDS, TEXTS))
+    return Path(chosen) if whole else f"REALTIME_RECORDINGS is {chosen}, which lacks {SOUNDS} or {TEXTS}"
 
 
 def _read(path: Path) -> NDArray[np.float32]:

@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from realtime.engines.scripted import ScriptedLlm
+from realtime.metrics import Metrics
 from realtime.ports import Llm
 from realtime.runner.loop import OUR_FAULT, Runner
+from realtime.runner.meter import Meter
 from realtime.runner.outbox import Outbox
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
@@ -35,13 +37,16 @@ class Shell:
 
 
 @asynccontextmanager
-async def shell(llm: Llm | None = None, session_seconds: float = 3600, kind: type[Session] = Session) -> AsyncIterator[Shell]:
+async def shell(
+    llm: Llm | None = None, session_seconds: float = 3600, kind: type[Session] = Session, metrics: Metrics | None = None
+) -> AsyncIterator[Shell]:
     settings = Settings(id="sess_1", model="m", expires_at=0, output_modalities=("text",))
     session = kind(settings, CountedIds(), Abilities(session_seconds=session_seconds))
     with scripted_engines(llm) as engines:
         socket = KeptSocket()
         outbox = Outbox(socket)
-        runner = Runner(session, Intake(CountedIds(), Abilities()), engines, GaCodec(), outbox)
+        meter = Meter(metrics or Metrics(), "ga", clock=asyncio.get_running_loop().time, when_written=outbox.when_written)
+        runner = Runner(session, Intake(CountedIds(), Abilities()), engines, GaCodec(), outbox, meter)
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(outbox.write())
             yield Shell(runner, socket)
@@ -70,6 +75,20 @@ async def test_inputs_become_frames_and_outcomes_come_back_by_themselves() -> No
             "response.done",
             "rate_limits.updated",
         ]
+
+
+async def test_the_meter_is_shown_what_goes_in_and_what_comes_out() -> None:
+    metrics = Metrics()
+    async with shell(ScriptedLlm(["Hi there."]), metrics=metrics) as ours:
+        ours.runner.post(inputs.Opened())
+        ours.runner.post(InputAudioBufferAppend(audio=bytes(24_000)))
+        ours.runner.post(ResponseCreate())
+        await ours.runner.idle.wait()
+        ours.runner._meter.settle()
+        value = metrics.registry.get_sample_value
+        assert value("realtime_audio_seconds_total", {"direction": "in"}) == 0.5
+        assert value("realtime_model_first_token_seconds_count") == 1
+        assert value("realtime_responses_total", {"status": "completed", "reason": "none"}) == 1
 
 
 async def test_the_session_is_rung_at_its_deadline() -> None:
@@ -118,6 +137,7 @@ async def test_a_backlog_of_the_detector_shows_and_passes() -> None:
         for _ in range(2):  # the first second becomes a job, the rest waits behind it
             ours.runner.post(InputAudioBufferAppend(audio=bytes(48_000 * 6)))
         assert ours.runner.behind
+        assert ours.runner.backlog_seconds == 6
         await ours.runner.catch_up()
         assert not ours.runner.behind
 

@@ -83,3 +83,16 @@ async def test_a_network_can_be_imitated(socket: KeptSocket) -> None:
         await socket.wait_for_frames(2)
         assert loop.time() - begun >= 0.04
         assert socket.frames == [b"1", b"2"]
+
+
+async def test_who_asks_is_told_when_all_before_has_been_written_and_nothing_after(outbox: Outbox, socket: KeptSocket) -> None:
+    seen: list[list[bytes]] = []
+    outbox.put(b"1")
+    outbox.put(b"2")
+    for _ in range(2):
+        outbox.when_written(lambda: seen.append(socket.frames[:]))
+    outbox.put(b"3")
+    outbox.when_written(lambda: seen.append(socket.frames[:]))
+    await socket.wait_for_frames(3)
+    await asyncio.sleep(0)
+    assert seen == [[b"1", b"2"], [b"1", b"2"], [b"1", b"2", b"3"]]

@@ -11,6 +11,7 @@ import pytest
 
 from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedToolServers, ScriptedTts
 from realtime.errors import EngineError
+from realtime.logs import TextForm
 from realtime.ports import ArgumentsDelta, AudioDelta, CallBegan, Float32, LlmEvent, LlmRequest, VadStream
 from realtime.runner import perform
 from realtime.runner.outbox import Outbox
@@ -95,7 +96,11 @@ async def test_a_model_that_fails_breaks_its_response_in_its_own_words(bench: Be
         )
 
 
-async def test_our_own_mistake_in_a_job_is_logged_and_told_without_its_text(bench: Benches, caplog: pytest.LogCaptureFixture) -> None:
+async def test_our_own_mistake_in_a_job_is_logged_and_told_without_its_text(
+    bench: Benches, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caplog.handler, "formatter", TextForm())
+
     class Mistaken(ScriptedLlm):
         async def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
             raise KeyError("/secret/path")
@@ -107,6 +112,7 @@ async def test_our_own_mistake_in_a_job_is_logged_and_told_without_its_text(benc
         assert broke.error.code == "internal_error"
         assert "secret" not in broke.error.message
         assert [record.levelno for record in caplog.records] == [logging.ERROR]
+        assert "A job of ours failed response_id=resp_1" in caplog.text
 
 
 async def test_abandoning_a_response_stops_its_generation(bench: Benches) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from realtime import logs
 from realtime.engines.scripted import ScriptedLlm
+from realtime.logs import TextForm
 from realtime.server.fragments import PIECE
+from realtime.server.listener import Listener
 from tests.rigs.listening import listening
 
 
@@ -120,3 +124,57 @@ async def test_a_session_that_reaches_its_end_is_closed_with_1001() -> None:
             await client.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1001
+
+
+async def turn() -> None:
+    await asyncio.sleep(0)
+
+
+async def goodbyes(listener: Listener) -> dict[str, float]:
+    """How often sessions ended, by reason; once none is open any more."""
+    while listener._connections:
+        await turn()
+    families = {family.name: family for family in listener._service.metrics.registry.collect()}
+    return {sample.labels["reason"]: sample.value for sample in families["realtime_sessions_closed"].samples}
+
+
+async def test_the_metrics_know_why_a_session_ended() -> None:
+    async with listening(session_seconds=0.01) as (listener, url):
+        async with connect(url + "/v1/realtime") as client:
+            await read_until(client, "error")
+            await client.wait_closed()
+        assert await goodbyes(listener) == {"expired": 1}
+    async with listening() as (listener, url):
+        async with connect(url + "/v1/realtime") as client:
+            await read_until(client, "session.created")
+        assert await goodbyes(listener) == {"client": 1}
+        async with connect(url + "/v1/realtime") as client:
+            client.transport.abort()
+        assert await goodbyes(listener) == {"client": 1, "lost": 1}
+        await asyncio.wait_for(too_large(url), 20)
+        assert await goodbyes(listener) == {"client": 1, "lost": 1, "frame_too_large": 1}
+        async with connect(url + "/v1/realtime") as client:
+            await read_until(client, "session.created")
+            [connection] = listener._connections
+            connection._outbox.close(1008, "the client reads too slowly")
+            await client.wait_closed()
+        assert await goodbyes(listener) == {"client": 1, "lost": 1, "frame_too_large": 1, "too_slow": 1}
+
+
+async def too_large(url: str) -> None:
+    async with connect(url + "/v1/realtime") as client:
+        # The header of a frame of a terabyte (RFC 6455, 5.2) is enough.
+        client.transport.write(b"\x81\xff" + (1 << 40).to_bytes(8) + bytes(4))
+        await client.wait_closed()
+
+
+async def test_every_line_of_a_session_names_it(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    caplog.set_level(logging.INFO, logs.OURS)
+    monkeypatch.setattr(caplog.handler, "formatter", TextForm())
+    async with listening() as (listener, url):
+        async with connect(url + "/v1/realtime") as client:
+            (created,) = await read_until(client, "session.created")
+        await goodbyes(listener)
+    about = [line for line in caplog.text.splitlines() if "Session" in line]
+    assert len(about) == 2
+    assert all(f" session_id={created['session']['id']}" in line for line in about)  # type: ignore[index]
