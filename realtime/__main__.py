@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from realtime.config import SETTINGS, Config, Setting, add_flags, load, supervision
+from realtime.config import Config, add_flags, load, supervision
 from realtime.errors import ConfigError, EngineError
+from realtime.options import SETTINGS, Setting
 
 if TYPE_CHECKING:
     from realtime.engines.models import Model

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from websockets.exceptions import InvalidHandshake
 
 from realtime import logs
-from realtime.config import OPENAI_URL, Address, Config
+from realtime.config import Address, Config
 from realtime.engines import models
 from realtime.engines.mcp_client import McpClient
 from realtime.engines.media_reader import ProcessReader
 from realtime.errors import ConfigError, EngineError
 from realtime.media.limits import MEBIBYTE, Limits
+from realtime.options import OPENAI_URL
 from realtime.ports import Llm, MediaReader, Stt, Tts, TurnJudge, Vad
 from realtime.runner.perform import Engines
 from realtime.server import keys, tls

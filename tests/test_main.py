@@ -11,8 +11,9 @@ from typing import Self
 import pytest
 
 from realtime.__main__ import MISUSED, main
-from realtime.config import SETTINGS, Config
+from realtime.config import Config
 from realtime.engines.models import CATALOGUE
+from realtime.options import SETTINGS
 from realtime.server.keys import read
 from realtime.supervisor import Supervisor
 

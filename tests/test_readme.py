@@ -11,8 +11,9 @@ from typing import NamedTuple, get_args
 
 import pytest
 
-from realtime.config import SETTINGS, Setting
+from realtime import config
 from realtime.engines.models import CATALOGUE
+from realtime.options import SETTINGS, Setting
 from realtime.wire.beta_events import BetaClientEvent
 from realtime.wire.client import ClientEvent
 from tests.rigs.reader import EVENTS
@@ -30,7 +31,8 @@ def rows_with(cell: str) -> list[list[str]]:
 def test_every_setting_has_its_row(setting: Setting) -> None:
     ((_, flag, default, meaning),) = rows_with(f"`{setting.env}`")
     assert flag == (f"`{setting.flag}`" if setting.flag else "")
-    assert default == (f"`{setting.default()}`" if setting.default() else "")
+    value = config.default(setting)
+    assert default == (f"`{value}`" if value else "")
     assert meaning
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from signal import SIGTERM, Signals
 from urllib.parse import urlsplit
 
-from realtime.config import SETTINGS
+from realtime.options import SETTINGS
 from tests.rigs.program import Program
 
 SCRIPTED = ("--llm", "scripted", "--stt", "scripted", "--tts", "scripted", "--vad", "scripted", "--turn-model", "words")
