@@ -81,6 +81,14 @@ async def refused(daemon: Daemon, path: str = "/v1/realtime", **how: Any) -> tup
 WRONG = (3000, "invalid_request_error.invalid_api_key")
 
 
+async def test_what_the_server_counts_is_for_those_with_a_key(keyed: Daemon, http: aiohttp.ClientSession) -> None:
+    for headers, status in (({}, 401), (bearer("wrong"), 401), (bearer(PHONE), 200)):
+        async with http.get(f"http://127.0.0.1:{keyed.port}/metrics", headers=headers) as response:
+            assert response.status == status
+    async with http.get(f"http://127.0.0.1:{keyed.port}/readyz") as response:
+        assert response.status == 200
+
+
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
