@@ -394,7 +394,8 @@ async def test_without_keys_anybody_mints_and_the_session_is_bound_all_the_same(
 
 async def test_with_a_certificate_it_listens_with_tls_alone(start: Start, tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
-    daemon = start(*SCRIPTED, "--tls-cert", str(cert), "--tls-key", str(key))
+    # While it is debugged, asyncio logs every stranger's handshake that fails, with its traceback.
+    daemon = start(*SCRIPTED, "--tls-cert", str(cert), "--tls-key", str(key), PYTHONASYNCIODEBUG="")
     assert daemon.address.startswith("wss://")
     trust = ssl.create_default_context(cafile=os.fspath(cert))
     async with connect(daemon.url(), ssl=trust, proxy=None) as client:
