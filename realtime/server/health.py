@@ -72,6 +72,11 @@ class Health:
         self._tasks = Tasks()
         metrics.process.build.labels(version("realtime-daemon")).set(1)
 
+    @property
+    def lag(self) -> float:
+        """Of the loop, in seconds."""
+        return self._pulse.lag
+
     def start(self) -> None:
         """On the running loop."""
         self._pulse.start()

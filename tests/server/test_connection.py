@@ -13,8 +13,11 @@ from websockets.exceptions import ConnectionClosed
 from realtime import logs
 from realtime.engines.scripted import ScriptedLlm
 from realtime.logs import TextForm
+from realtime.metrics import Metrics
+from realtime.server.crowd import Bounds
 from realtime.server.fragments import PIECE
 from realtime.server.listener import Listener
+from realtime.server.quotas import Quota
 from tests.rigs.listening import listening
 
 
@@ -178,3 +181,56 @@ async def test_every_line_of_a_session_names_it(caplog: pytest.LogCaptureFixture
     about = [line for line in caplog.text.splitlines() if "Session" in line]
     assert len(about) == 2
     assert all(f" session_id={created['session']['id']}" in line for line in about)  # type: ignore[index]
+
+
+SILENCE = {"type": "input_audio_buffer.append", "audio": "A" * 64_000}
+"""A second of PCM at 24 kHz."""
+
+
+async def test_an_event_too_many_is_refused_and_so_is_what_is_none() -> None:
+    bounds = Bounds(session=Quota(events=3))
+    async with listening(bounds=bounds) as (_, url), connect(url + "/v1/realtime") as client:
+        for frame in ("{", '{"type":"input_audio_buffer.clear"}', "{", "{", '{"type":"input_audio_buffer.clear","event_id":"mine"}'):
+            await client.send(frame)
+        errors = [(await read_until(client, "error"))[-1]["error"] for _ in range(4)]
+        assert [error["code"] for error in errors] == ["invalid_json"] * 2 + ["rate_limit_exceeded"] * 2  # type: ignore[index]
+        assert errors[-1]["event_id"] == "mine"  # type: ignore[index]
+
+
+async def test_sound_too_much_is_refused_whole_and_everything_else_goes_on() -> None:
+    metrics = Metrics()
+    bounds = Bounds(session=Quota(audio=2))
+    async with listening(bounds=bounds, metrics=metrics) as (_, url), connect(url + "/v1/realtime") as client:
+        await client.send(
+            json.dumps({"type": "session.update", "session": {"type": "realtime", "audio": {"input": {"turn_detection": None}}}})
+        )
+        for number in range(3):
+            await client.send(json.dumps(SILENCE | {"event_id": f"ev_{number}"}))
+        error = (await read_until(client, "error"))[-1]["error"]
+        assert (error["code"], error["param"], error["event_id"]) == ("rate_limit_exceeded", "audio", "ev_2")  # type: ignore[index]
+        await client.send('{"type":"input_audio_buffer.commit"}')
+        committed = (await read_until(client, "conversation.item.done"))[-1]["item"]
+        await client.send(json.dumps({"type": "conversation.item.retrieve", "item_id": committed["id"]}))  # type: ignore[index]
+        item = (await read_until(client, "conversation.item.retrieved"))[-1]["item"]
+        assert len(item["content"][0]["audio"]) == 2 * 64_000  # type: ignore[index]
+    assert metrics.registry.get_sample_value("realtime_events_refused_total", {"limit": "audio"}) == 1
+
+
+async def test_who_sends_nothing_is_let_go_with_a_reason() -> None:
+    metrics = Metrics()
+    async with listening(idle_seconds=0.05, metrics=metrics) as (_, url), connect(url + "/v1/realtime") as client:
+        await read_until(client, "session.created")
+        await client.wait_closed()
+        assert (client.close_code, client.close_reason) == (1001, "idle: nothing was sent")
+    labels = {"dialect": "ga", "reason": "idle"}
+    assert metrics.registry.get_sample_value("realtime_sessions_closed_total", labels) == 1
+
+
+async def test_who_is_being_answered_is_not() -> None:
+    llm = ScriptedLlm(["One two three four five six."], token_delay=0.05)
+    async with listening(llm, idle_seconds=0.1) as (_, url), connect(url + "/v1/realtime") as client:
+        await client.send('{"type":"response.create"}')
+        done = (await read_until(client, "response.done"))[-1]
+        assert done["response"]["status"] == "completed"  # type: ignore[index]
+        await client.wait_closed()
+        assert client.close_code == 1001
