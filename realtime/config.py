@@ -87,8 +87,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """Nobody needs a key, wherever the server listens."""
 
     max_sessions: int = 10_000
-    """0 is no limit, here and below. An idle session is 30 KB, so these are 300 MB, and as many as were tried in one process; of those who
-    talk, two cores bear 64 (bench/), and more are kept out by the loop's lag."""
+    """0 is no limit, here and below. An idle session is 38 KB: so many were measured, and took 400 MB. Those who talk cost processor time
+    instead, by what they do and on what machine; of them the loop's lag keeps out the next."""
     key_sessions: int = 0
     address_sessions: int = 0
     key_new_sessions: int = 0

@@ -60,7 +60,7 @@ class Connection:
         self._allowance = allowance
         self._clock = asyncio.get_running_loop().time
         self._runner = Runner(session, intake, engines, codec, outbox, meter, allowance)
-        self._idleness = Idleness(idle_seconds, busy=lambda: session.busy, ended=lambda: outbox.close(GOING_AWAY, IDLE))
+        self._idleness = Idleness(idle_seconds, busy=self._busy, ended=lambda: outbox.close(GOING_AWAY, IDLE))
 
     async def run(self) -> None:
         """Serve until the socket is closed."""
@@ -117,6 +117,10 @@ class Connection:
             if runner.behind:
                 await runner.catch_up()
 
+    def _busy(self) -> bool:
+        """Is the client waiting for us, so that it need not send anything, or can't?"""
+        return self._session.busy or self._runner.behind
+
     async def _allowed(self) -> ClientEvent:
         """The next event that may be obeyed. Raises `ClientError`, and `ConnectionClosed` when no more come."""
         limited = self._allowance.limits_events
@@ -126,8 +130,6 @@ class Connection:
             if limited:  # whatever it is, it was work
                 self._allowance.take_event(self._clock())
             raise
-        finally:
-            self._idleness.heard()
         if limited:
             self._allowance.take_event(self._clock(), seconds=self._seconds(event), event_id=event.event_id)
         return event
@@ -143,7 +145,12 @@ class Connection:
         """The next. Raises `ClientError`, and `ConnectionClosed` when no more come."""
         pieces = self._socket.recv_streaming()
         first = await anext(pieces)
-        rest = [piece.encode() async for piece in pieces if isinstance(piece, str)]
+        self._idleness.heard()
+        rest: list[bytes] = []
+        async for piece in pieces:
+            self._idleness.heard()  # a large event may take its time
+            if isinstance(piece, str):
+                rest.append(piece.encode())
         if not rest or isinstance(first, bytes):
             return self._codec.decode(first)
         # Nobody else shall wait while megabytes are put together and looked through.

@@ -150,14 +150,18 @@ class Crowd:
         """Keys and addresses."""
         return len(self._keys) + len(self._addresses)
 
-    def enter(self, address: str | None, key: Key | None, now: float, *, lag: float = 0.0) -> Place:
-        """Let somebody in; None is nobody whose sessions are counted together. `lag`: of the loop, in seconds. Raises `Crowded`, and then
-        nothing was counted."""
+    def check(self, lag: float) -> None:
+        """Is there room for anybody? Raises `Crowded`."""
         most = self._bounds.sessions
         if lag > MAX_LAG_SECONDS:
             raise Crowded("lag", "The server has too much to do for another session. Try again later.", BUSY_SECONDS, ours=True)
         if most and self._sessions >= most:
             raise Crowded("sessions", f"The server has {most} sessions already. Try again later.", BUSY_SECONDS, ours=True)
+
+    def enter(self, address: str | None, key: Key | None, now: float, *, lag: float = 0.0) -> Place:
+        """Let somebody in; None is nobody whose sessions are counted together. `lag`: of the loop, in seconds. Raises `Crowded`, and then
+        nothing was counted."""
+        self.check(lag)
         parties = self._parties(address, key, now)
         for table, _, party in parties:
             table.check(party, now)

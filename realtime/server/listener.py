@@ -145,7 +145,7 @@ class Listener:
         self._crowd = Crowd(service.bounds, lambda limit: service.metrics.sessions.events_refused.labels(limit).inc())
         self._connections: set[Connection] = set()
         self._servers: list[Server] = []
-        self._health = health.Health(service.metrics, service.engines, self._connections)
+        self._health = health.Health(service.metrics, service.engines, self._connections, self._crowd)
 
     @property
     def port(self) -> int:
@@ -233,11 +233,10 @@ class Listener:
         if not access.origins.allow(request):
             log.info("%s: a page of %s was refused", _whose(socket), request.headers.get_all("Origin"))
             return http.text(HTTPStatus.FORBIDDEN, http.FOREIGN_PAGE + "\n")
-        if path in http.AZURE_PATHS:  # all others are told on the socket (PROTOCOL 1.4)
+        refusal = self._crowded(socket, request)
+        if refusal is None and path in http.AZURE_PATHS:  # all others are told on the socket (PROTOCOL 1.4)
             refusal = self._unauthorized(socket, request)
-            if refusal is not None:
-                return refusal
-        return self._crowded(socket, request)
+        return refusal
 
     def _crowded(self, socket: Socket, request: Request) -> Response | None:
         """Give the client a place, or refuse it one. Who has no key has one, too, for as long as it takes to say so."""
@@ -249,7 +248,7 @@ class Listener:
         try:
             socket.sit(self._crowd.enter(address, key, asyncio.get_running_loop().time(), lag=self._health.lag))
         except Crowded as error:
-            log.info("%s was refused: %s", _whose(socket), error)
+            log.info("%s was refused: %s", address or "somebody", error)
             self._service.metrics.sessions.refused.labels(error.limit).inc()
             return http.refusal(error.status, error, retry_seconds=error.seconds)
         return None

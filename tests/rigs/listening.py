@@ -31,7 +31,7 @@ async def listening(
     sockets: Sequence[socket.socket] = (),
     **more: Any,
 ) -> AsyncIterator[tuple[Listener, str]]:
-    """The listener, and `ws://127.0.0.1:<port>`; without `access`, nobody needs a key. `sockets` as its own, and `more` for its `Service`."""
+    """The listener, and `ws://127.0.0.1:<port>`; without `access`, nobody needs a key. `sockets` are its own, `more` its `Service`'s."""
     access = access or Access(None, ClientSecrets(None), Origins(loopback=True, keys=False))
     with scripted_engines(llm, stt, tts, vad, mute=mute) as engines:
         abilities = Abilities(speech=not mute, session_seconds=session_seconds)

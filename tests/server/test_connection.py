@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -14,8 +16,10 @@ from realtime import logs
 from realtime.engines.scripted import ScriptedLlm
 from realtime.logs import TextForm
 from realtime.metrics import Metrics
+from realtime.server import connection
 from realtime.server.crowd import Bounds
 from realtime.server.fragments import PIECE
+from realtime.server.idleness import Idleness
 from realtime.server.listener import Listener
 from realtime.server.quotas import Quota
 from tests.rigs.listening import listening
@@ -226,11 +230,36 @@ async def test_who_sends_nothing_is_let_go_with_a_reason() -> None:
     assert metrics.registry.get_sample_value("realtime_sessions_closed_total", labels) == 1
 
 
-async def test_who_is_being_answered_is_not() -> None:
-    llm = ScriptedLlm(["One two three four five six."], token_delay=0.05)
-    async with listening(llm, idle_seconds=0.1) as (_, url), connect(url + "/v1/realtime") as client:
+class KeptIdleness(Idleness):
+    """Its clock does not run; what it is told is kept."""
+
+    made: ClassVar[list[KeptIdleness]] = []
+
+    def __init__(self, seconds: float, *, busy: Callable[[], bool], ended: Callable[[], None]) -> None:
+        super().__init__(0, busy=busy, ended=ended)
+        self.busy, self.times = busy, 0
+        self.made.append(self)
+
+    def heard(self) -> None:
+        self.times += 1
+
+
+async def test_who_is_being_answered_need_not_say_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "Idleness", KeptIdleness)
+    async with listening(ScriptedLlm(["One two."], first_delay=3600)) as (_, url), connect(url + "/v1/realtime") as client:
+        await read_until(client, "session.created")
+        assert not KeptIdleness.made[-1].busy()
         await client.send('{"type":"response.create"}')
-        done = (await read_until(client, "response.done"))[-1]
-        assert done["response"]["status"] == "completed"  # type: ignore[index]
-        await client.wait_closed()
-        assert client.close_code == 1001
+        await read_until(client, "response.created")
+        assert KeptIdleness.made[-1].busy()
+        await client.send('{"type":"response.cancel"}')
+        await read_until(client, "response.done")
+        assert not KeptIdleness.made[-1].busy()
+
+
+async def test_every_piece_of_a_large_event_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "Idleness", KeptIdleness)
+    async with listening() as (_, url), connect(url + "/v1/realtime") as client:
+        await client.send(["{", '"type":', '"input_audio_buffer.clear"', "}"])
+        await read_until(client, "input_audio_buffer.cleared")
+        assert KeptIdleness.made[-1].times >= 1 + 4  # when it began, and of each piece

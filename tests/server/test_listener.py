@@ -390,6 +390,12 @@ async def test_each_key_has_its_own_number_and_a_wrong_one_counts_for_the_addres
         assert (await refused(url + STANDARD_PATH)).response.status_code == 429
 
 
+async def test_guesses_that_are_answered_at_the_handshake_count_for_the_address_too() -> None:
+    async with listening(access=keyed(), bounds=Bounds(address=Quota(new_sessions=2))) as (_, url):
+        statuses = [(await refused(url + AZURE_PATHS[0])).response.status_code for _ in range(3)]
+    assert statuses == [401, 401, 429]
+
+
 async def test_behind_a_trusted_proxy_the_address_that_it_names_counts() -> None:
     addresses = Addresses((ip_network("127.0.0.0/8"),))
     async with listening(addresses=addresses, bounds=Bounds(address=Quota(sessions=1))) as (_, url):
