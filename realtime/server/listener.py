@@ -281,6 +281,7 @@ class Listener:
             session = self._session(codec, socket.request, ids, admission)
         except ClientError as error:
             log.info("%s was refused: %s", _whose(socket), error)
+            socket.place.leave()  # strangers who linger at the door shall not fill the house
             await _turn_away(socket, codec, ids, error)
             return
         logs.session_id.set(session.settings.id)

@@ -390,6 +390,16 @@ async def test_each_key_has_its_own_number_and_a_wrong_one_counts_for_the_addres
         assert (await refused(url + STANDARD_PATH)).response.status_code == 429
 
 
+async def test_who_is_turned_away_and_does_not_go_takes_nobodys_place() -> None:
+    async with listening(access=keyed(), bounds=Bounds(sessions=1)) as (listener, url):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"Missing bearer")
+        async with connect(url + STANDARD_PATH, additional_headers=HEADERS) as client:
+            await first(client)
+        writer.close()
+
+
 async def test_guesses_that_are_answered_at_the_handshake_count_for_the_address_too() -> None:
     async with listening(access=keyed(), bounds=Bounds(address=Quota(new_sessions=2))) as (_, url):
         statuses = [(await refused(url + AZURE_PATHS[0])).response.status_code for _ in range(3)]
