@@ -16,6 +16,7 @@ from realtime import logs
 from realtime.engines.scripted import ScriptedLlm
 from realtime.logs import TextForm
 from realtime.metrics import Metrics
+from realtime.runner.loop import Runner
 from realtime.server import connection
 from realtime.server.crowd import Bounds
 from realtime.server.fragments import PIECE
@@ -255,6 +256,8 @@ async def test_who_is_being_answered_need_not_say_anything(monkeypatch: pytest.M
         await client.send('{"type":"response.cancel"}')
         await read_until(client, "response.done")
         assert not KeptIdleness.made[-1].busy()
+        monkeypatch.setattr(Runner, "behind", True)  # nor who is not listened to
+        assert KeptIdleness.made[-1].busy()
 
 
 async def test_every_piece_of_a_large_event_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from websockets.server import ServerProtocol
 from websockets.typing import Origin, Subprotocol
 
 from realtime.engines.scripted import ScriptedLlm, ScriptedTts
@@ -23,10 +24,11 @@ from realtime.server import connection
 from realtime.server.access import UNAUTHORIZED, Access
 from realtime.server.addresses import Addresses
 from realtime.server.client_secrets import ClientSecrets
-from realtime.server.crowd import MAX_LAG_SECONDS, Bounds
+from realtime.server.crowd import MAX_LAG_SECONDS, Bounds, Crowd
+from realtime.server.fragments import PIECE
 from realtime.server.http import AZURE_PATHS, CLASSIC_PATH, SECRETS_PATH, STANDARD_PATH
 from realtime.server.keys import Key, Keys, hashed
-from realtime.server.listener import Listener
+from realtime.server.listener import Listener, Socket
 from realtime.server.minting import BETA_PATH
 from realtime.server.origins import Origins
 from realtime.server.quotas import Quota
@@ -426,3 +428,12 @@ async def test_who_is_gone_before_the_handshake_ends_takes_no_place(passes: int)
             await asyncio.sleep(0)
         async with connect(url + STANDARD_PATH) as last:
             await first(last)
+
+
+async def test_a_place_that_is_given_to_a_lost_connection_is_given_back_at_once() -> None:
+    crowd = Crowd(Bounds())
+    async with listening() as (listener, _):
+        lost = Socket(ServerProtocol(), listener._servers[0], largest=PIECE)
+        lost.protocol.receive_eof()
+        lost.sit(crowd.enter(None, None, 0.0))
+        assert len(crowd) == 0
