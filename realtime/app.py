@@ -29,12 +29,15 @@ from realtime.ports import Llm, MediaReader, Stt, Tts, TurnJudge, Vad
 from realtime.runner.perform import Engines
 from realtime.server import keys, tls
 from realtime.server.access import Access
+from realtime.server.addresses import Addresses
 from realtime.server.client_secrets import ClientSecrets
+from realtime.server.crowd import Bounds
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
 from realtime.server.ids import RandomIds
 from realtime.server.listener import Listener, Service
 from realtime.server.notify import Notifier
 from realtime.server.origins import Origins, is_loopback
+from realtime.server.quotas import Quota
 from realtime.server.sockets import inherited, is_local
 from realtime.session.abilities import Abilities
 from realtime.supervisor import Supervisor
@@ -128,6 +131,9 @@ class App:
             access=self._access,
             latency=config.latency_ms / 1000,
             log_content=config.log_content,
+            bounds=_bounds(config),
+            addresses=Addresses(config.trusted_proxies or ()),
+            idle_seconds=config.idle_seconds,
         )
 
     async def _serve(self, engines: Engines) -> None:
@@ -333,6 +339,15 @@ def _access(config: Config, where: str, *, loopback: bool) -> Access:
     read = partial(keys.read, config.api_keys_file, config.api_keys) if keyed else None
     origins = Origins(allowed=config.allowed_origins or frozenset(), loopback=loopback, keys=keyed)
     return Access(read, ClientSecrets(config.signing_secret), origins)
+
+
+def _bounds(config: Config) -> Bounds:
+    return Bounds(
+        sessions=config.max_sessions,
+        key=Quota(sessions=config.key_sessions, new_sessions=config.key_new_sessions),
+        address=Quota(sessions=config.address_sessions, new_sessions=config.address_new_sessions),
+        session=Quota(events=config.events_per_minute, audio=config.audio_per_minute, requests=config.requests_per_minute),
+    )
 
 
 def _at(address: Address) -> str:

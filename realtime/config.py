@@ -34,7 +34,7 @@ from realtime.options import (
     TurnChoice,
     VadChoice,
 )
-from realtime.values import SWITCH
+from realtime.values import SWITCH, Network
 
 MAX_SHOWN = 80
 """Characters of a bad value that a message repeats, so that it stays one line."""
@@ -85,6 +85,23 @@ class Config(Struct, frozen=True, kw_only=True):
     """Web pages that may connect, beside those of this server itself."""
     insecure: bool = False
     """Nobody needs a key, wherever the server listens."""
+
+    max_sessions: int = 10_000
+    """0 is no limit, here and below. An idle session is 38 KB: so many were measured, and took 400 MB. Those who talk cost processor time
+    instead, by what they do and on what machine; of them the loop's lag keeps out the next."""
+    key_sessions: int = 0
+    address_sessions: int = 0
+    key_new_sessions: int = 0
+    """In a minute, and so are those that follow."""
+    address_new_sessions: int = 0
+    events_per_minute: int = 0
+    audio_per_minute: int = 0
+    """Seconds."""
+    requests_per_minute: int = 0
+    """To the model."""
+    idle_seconds: float = 0.0
+    """Without an event of the client's."""
+    trusted_proxies: tuple[Network, ...] | None = None
 
     openai_base_url: str | None = None
     """As the person wrote it; use `endpoint` for what holds."""

@@ -65,6 +65,8 @@ class Sessions:
         self.closed = Counter("realtime_sessions_closed", "Sessions that ended, by reason", ["dialect", "reason"], registry=registry)
         self.seconds = Histogram("realtime_session_duration_seconds", "How long sessions lasted", registry=registry, buckets=LIVES)
         self.errors = Counter("realtime_errors", "Failures that clients were told of, by code", ["where", "code"], registry=registry)
+        self.refused = Counter("realtime_sessions_refused", "Sessions that a limit kept out", ["limit"], registry=registry)
+        self.events_refused = Counter("realtime_events_refused", "Events that a limit kept out", ["limit"], registry=registry)
         self.outbox = Gauge("realtime_outbox_bytes", "Bytes that wait for clients to read them", registry=registry)
 
 

@@ -8,11 +8,13 @@ from msgspec import Struct
 
 from realtime.values import (
     ADDRESS,
+    COUNT,
     FILE,
     FOLDER,
     KEYS,
     LONG_SECRET,
     MODEL,
+    NETWORKS,
     ORIGINS,
     PIPER,
     RATE,
@@ -103,6 +105,44 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("signing_secret", "REALTIME_SECRET", None, LONG_SECRET, "what client secrets are signed with"),
         Setting("allowed_origins", "REALTIME_ALLOWED_ORIGINS", "--allowed-origins", ORIGINS, "web pages that may connect, * for any"),
         Setting("insecure", "REALTIME_INSECURE", "--insecure", SWITCH, "serve others than this machine without keys"),
+    ),
+    "clients": (
+        Setting("max_sessions", "REALTIME_MAX_SESSIONS", "--max-sessions", COUNT, "sessions at once, 0 for any number"),
+        Setting("key_sessions", "REALTIME_KEY_SESSIONS", "--key-sessions", COUNT, "the same for each key"),
+        Setting("address_sessions", "REALTIME_ADDRESS_SESSIONS", "--address-sessions", COUNT, "the same for each address"),
+        Setting(
+            "key_new_sessions",
+            "REALTIME_KEY_NEW_SESSIONS",
+            "--key-new-sessions",
+            COUNT,
+            "sessions that a key may begin in a minute, 0 for any number",
+        ),
+        Setting("address_new_sessions", "REALTIME_ADDRESS_NEW_SESSIONS", "--address-new-sessions", COUNT, "the same for each address"),
+        Setting("events_per_minute", "REALTIME_EVENTS_PER_MINUTE", "--events-per-minute", COUNT, "events of a session, 0 for any number"),
+        Setting(
+            "audio_per_minute",
+            "REALTIME_AUDIO_PER_MINUTE",
+            "--audio-per-minute",
+            COUNT,
+            "seconds of sound that a session may append in a minute, 0 for any number",
+        ),
+        Setting(
+            "requests_per_minute",
+            "REALTIME_REQUESTS_PER_MINUTE",
+            "--requests-per-minute",
+            COUNT,
+            "times that a session may have the model asked, 0 for any number",
+        ),
+        Setting(
+            "idle_seconds", "REALTIME_IDLE_SECONDS", "--idle-seconds", seconds(zero=True), "for a client that sends nothing, 0 for ever"
+        ),
+        Setting(
+            "trusted_proxies",
+            "REALTIME_TRUSTED_PROXIES",
+            "--trusted-proxies",
+            NETWORKS,
+            "addresses or networks of proxies whose X-Forwarded-For is believed",
+        ),
     ),
     "chat endpoint": (
         Setting("openai_api_key", "OPENAI_API_KEY", None, SECRET, "key of the chat endpoint"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,8 +20,13 @@ MAX_SECONDS = 7 * 24 * 3600
 KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What somebody's key may be called."""
 
+MAX_COUNT = 1_000_000
+"""Of sessions, and of what somebody does in a minute: more is no limit."""
+
 MIN_SECRET = 16
 """Characters of a secret that has to withstand guessing."""
+
+Network = IPv4Network | IPv6Network
 
 
 class Kind(Struct, frozen=True):
@@ -139,6 +145,10 @@ def _origins(value: str) -> frozenset[str]:
     return frozenset("*" if each.strip() == "*" else _origin(each.strip()) for each in value.split(","))
 
 
+def _networks(value: str) -> tuple[Network, ...]:
+    return tuple(ip_network(each.strip(), strict=False) for each in value.split(","))
+
+
 def _pairs(value: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in value.split(",") if part.strip()]
     table = {name.strip(): meant.strip() for name, _, meant in pairs}
@@ -155,6 +165,7 @@ def _folder(value: str) -> Path:
 
 
 RATE = whole(MIN_RATE, MAX_RATE, " of Hz")
+COUNT = whole(0, MAX_COUNT)
 SWITCH = Kind("true|false", f"one of {', '.join(_SWITCH_WORDS)}", _switch)
 URL = Kind("URL", "an http:// or https:// address without a query or a password", _url)
 URLS = Kind("URL,...", "http:// or https:// addresses without a query or a password, with commas between them", _urls)
@@ -162,6 +173,7 @@ SECRET = Kind("KEY", "printable ASCII without spaces", _secret, secret=True)
 LONG_SECRET = Kind("SECRET", f"at least {MIN_SECRET} characters of printable ASCII without spaces", _long_secret, secret=True)
 KEYS = Kind("KEYS", f"name=key or bare keys, with commas between them, each name once, each {LONG_SECRET.allowed}", _keys, secret=True)
 ORIGINS = Kind("ORIGIN,...", "origins such as https://app.example, or *, with commas between them", _origins)
+NETWORKS = Kind("ADDRESS,...", "IP addresses or networks such as 10.0.0.0/8, with commas between them", _networks)
 FILE = Kind("FILE", "a file whose ~ can be resolved", _folder)
 FOLDER = Kind("FOLDER", "a folder whose ~ can be resolved", _folder)
 ADDRESS = text("HOST", "a host name or an IP address")

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,10 @@ from realtime.engines.smart_turn import SmartTurn
 from realtime.engines.whisper import WhisperStt
 from realtime.errors import ConfigError, EngineError
 from realtime.ports import Queueing, Remote
+from realtime.server.addresses import Addresses
+from realtime.server.crowd import Bounds
 from realtime.server.keys import hashed
+from realtime.server.quotas import Quota
 from tests.rigs.listening import listening
 from tests.rigs.speech_models import model_folder, turn_model
 
@@ -238,6 +242,22 @@ def test_switches_and_limits_reach_the_sessions(capsys: pytest.CaptureFixture[st
     assert (service.abilities.context_tokens, service.abilities.audio_bytes) == (4096, 1_048_576)
     assert service.sample_rate == 8000
     assert "ENABLE_AUDIO_PROCESSING is off" in capsys.readouterr().out
+
+
+def test_how_many_may_come_in_and_what_they_may_do_reaches_those_who_count_them() -> None:
+    alike = {"key_sessions": 2, "key_new_sessions": 3, "address_sessions": 4, "address_new_sessions": 5}
+    each = {"events_per_minute": 6, "audio_per_minute": 7, "requests_per_minute": 8}
+    proxies = (ip_network("10.0.0.0/8"),)
+    app = App(scripted(max_sessions=1, idle_seconds=9.0, trusted_proxies=proxies, **alike, **each))
+    service = app.service(app.engines())
+    assert service.bounds == Bounds(
+        sessions=1,
+        key=Quota(sessions=2, new_sessions=3),
+        address=Quota(sessions=4, new_sessions=5),
+        session=Quota(events=6, audio=7, requests=8),
+    )
+    assert (service.idle_seconds, service.addresses) == (9.0, Addresses(proxies))
+    assert App(scripted()).service(app.engines()).bounds.sessions == 10_000
 
 
 def test_a_model_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> None:

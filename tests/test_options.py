@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from realtime.config import add_flags, load
 from realtime.errors import ConfigError
 from realtime.options import MAX_CONTEXT_TOKENS, MAX_FPS, MAX_MB, MAX_MS, MAX_PORT, SETTINGS, Setting
-from realtime.values import MAX_SECONDS
+from realtime.values import MAX_COUNT, MAX_SECONDS
 
 KEY = "sk-secret-0123"
 
@@ -34,6 +35,16 @@ GOOD = {
     "signing_secret": (LONG, LONG),
     "allowed_origins": ("https://App.example:443/, http://a:8080,*", frozenset({"https://app.example", "http://a:8080", "*"})),
     "insecure": ("yes", True),
+    "max_sessions": ("0", 0),
+    "key_sessions": ("5", 5),
+    "address_sessions": ("1000000", MAX_COUNT),
+    "key_new_sessions": ("1", 1),
+    "address_new_sessions": ("60", 60),
+    "events_per_minute": ("6000", 6000),
+    "audio_per_minute": ("90", 90),
+    "requests_per_minute": ("30", 30),
+    "idle_seconds": ("0.5", 0.5),
+    "trusted_proxies": ("127.0.0.1, 10.1.2.3/8,::1", (ip_network("127.0.0.1"), ip_network("10.0.0.0/8"), ip_network("::1"))),
     "log_format": ("JSON", "json"),
     "log_content": ("on", True),
     "openai_api_key": (KEY, KEY),
@@ -120,6 +131,16 @@ BAD = {
     "api_keys_file": "~nobody-of-this-name/api-keys",
     "allowed_origins": "app.example",
     "insecure": "never",
+    "max_sessions": "-1",
+    "key_sessions": "five",
+    "address_sessions": str(MAX_COUNT + 1),
+    "key_new_sessions": "0.5",
+    "address_new_sessions": "1/s",
+    "events_per_minute": "-0.1",
+    "audio_per_minute": "1.5",
+    "requests_per_minute": "none",
+    "idle_seconds": "-1",
+    "trusted_proxies": "proxy.example",
     "log_format": "xml",
     "log_content": "words",
     "openai_base_url": "example.org/v1",

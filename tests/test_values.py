@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 
-from realtime.values import KEYS, LONG_SECRET, ORIGINS, number, one_of, seconds, text, whole
+from realtime.values import COUNT, KEYS, LONG_SECRET, MAX_COUNT, NETWORKS, ORIGINS, number, one_of, seconds, text, whole
 
 LONG = "a-long-random-key"
 
@@ -84,3 +86,17 @@ def test_origins_are_written_as_browsers_write_them() -> None:
 def test_an_origin_is_a_scheme_and_a_host(origin: str) -> None:
     with pytest.raises(ValueError):
         ORIGINS.parse(f"https://a.example,{origin}")
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", str(MAX_COUNT + 1), ""])
+def test_a_count_is_whole_and_within_reason(value: str) -> None:
+    assert (COUNT.parse("0"), COUNT.parse(str(MAX_COUNT))) == (0, MAX_COUNT)
+    with pytest.raises(ValueError):
+        COUNT.parse(value)
+
+
+@pytest.mark.parametrize("value", ["", "localhost", "10.0.0.0/33", "10.0.0.1,", "10.0.0.1 10.0.0.2"])
+def test_a_proxy_is_an_address_or_a_network(value: str) -> None:
+    assert NETWORKS.parse("10.0.0.1/8, ::1") == (ip_network("10.0.0.0/8"), ip_network("::1"))
+    with pytest.raises(ValueError):
+        NETWORKS.parse(value)

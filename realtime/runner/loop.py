@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 
+from realtime.runner.allowance import Allowance
 from realtime.runner.meter import ASKED, HAPPENED, TOLD, Meter
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
@@ -26,12 +27,21 @@ OUR_FAULT = 1011
 class Runner:
     """`post` is synchronous and may be called from anywhere on the loop, even while it runs: one input is finished before the next."""
 
-    def __init__(self, session: Session, intake: Intake, engines: Engines, codec: Codec, outbox: Outbox, meter: Meter) -> None:
+    def __init__(
+        self,
+        session: Session,
+        intake: Intake,
+        engines: Engines,
+        codec: Codec,
+        outbox: Outbox,
+        meter: Meter,
+        allowance: Allowance | None = None,
+    ) -> None:
         self._session = session
         self._intake = intake
         self._outbox = outbox
         self._meter = meter
-        self._performer = Performer(engines, codec, outbox, self.post)
+        self._performer = Performer(engines, codec, outbox, self.post, allowance)
         self._inbox: deque[Happening] = deque()
         self._draining = False
         self._loop = asyncio.get_running_loop()

@@ -30,6 +30,7 @@ from realtime.ports import (
     TurnJudge,
     Vad,
 )
+from realtime.runner.allowance import Allowance
 from realtime.runner.listening import Listening
 from realtime.runner.outbox import Outbox
 from realtime.runner.sounds import Mouth, heard
@@ -38,7 +39,7 @@ from realtime.session import inputs
 from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, Judge, ListTools, Read, Send, Speak, Transcribe
 from realtime.session.inputs import Happening
 from realtime.wire.codec import Codec
-from realtime.wire.server import ErrorInfo
+from realtime.wire.server import ErrorInfo, RateLimitsUpdated
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,13 @@ def error_info(error: Exception) -> ErrorInfo:
 class Performer:
     """The effects of one session."""
 
-    def __init__(self, engines: Engines, codec: Codec, outbox: Outbox, post: Callable[[Happening], None]) -> None:
+    def __init__(
+        self, engines: Engines, codec: Codec, outbox: Outbox, post: Callable[[Happening], None], allowance: Allowance | None = None
+    ) -> None:
+        """Without an `allowance`, nothing is limited."""
         self._engines = engines
+        self._allowance = allowance or Allowance()
+        self._clock = asyncio.get_running_loop().time
         self._codec = codec
         self._outbox = outbox
         self._post = post
@@ -87,6 +93,8 @@ class Performer:
     def perform(self, effect: Effect) -> None:
         match effect:
             case Send(event=event, answers=answers):
+                if type(event) is RateLimitsUpdated:  # the session knows no limits: others may share them
+                    event.rate_limits = self._allowance.rate_limits(self._clock())
                 for frame in self._codec.encode(event, answers):
                     self._outbox.put(frame)
             case Detect():
@@ -132,6 +140,7 @@ class Performer:
     async def _generate(self, effect: Generate) -> None:
         id, post = effect.response_id, self._post
         mouth: Mouth | None = None
+        self._allowance.take_request(self._clock())
         async for event in self._engines.llm.stream(effect.request):
             match event:
                 case TextDelta(text=text):

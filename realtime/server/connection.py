@@ -10,15 +10,18 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from realtime.errors import ClientError
+from realtime.runner.allowance import Allowance
 from realtime.runner.loop import OUR_FAULT, Runner
 from realtime.runner.meter import Meter
 from realtime.runner.outbox import TOO_SLOW, Outbox
 from realtime.runner.perform import Engines
+from realtime.server.idleness import Idleness
 from realtime.session import inputs
 from realtime.session.intake import Intake
 from realtime.session.machine import GOING_AWAY, Session
-from realtime.wire.client import ClientEvent
+from realtime.wire.client import ClientEvent, InputAudioBufferAppend
 from realtime.wire.codec import Codec
+from realtime.wire.settings import sample_rate, sample_width
 
 GOODBYE_SECONDS = 5
 """For what is still to be written, and for the client's own goodbye. One that does not read is cut off after it."""
@@ -26,18 +29,38 @@ GOODBYE_SECONDS = 5
 GOODBYES = {GOING_AWAY: "server_stopping", TOO_SLOW: "too_slow", OUR_FAULT: "internal_error"}
 """What the codes with which this side closes mean."""
 
+IDLE = "idle: nothing was sent"
+"""The reason of a close."""
+
+SAID = {"session_expired": "expired", IDLE: "idle"}
+"""What the reasons mean that go with a code of several meanings."""
+
 
 class Connection:
     """The session of one client, for as long as the client stays."""
 
     def __init__(
-        self, socket: ServerConnection, session: Session, intake: Intake, engines: Engines, codec: Codec, outbox: Outbox, meter: Meter
+        self,
+        socket: ServerConnection,
+        session: Session,
+        intake: Intake,
+        engines: Engines,
+        codec: Codec,
+        outbox: Outbox,
+        meter: Meter,
+        allowance: Allowance,
+        idle_seconds: float,
     ) -> None:
+        """`idle_seconds`: after which a client that sends nothing is let go; 0 for never."""
         self._socket = socket
+        self._session = session
         self._codec = codec
         self._outbox = outbox
         self._meter = meter
-        self._runner = Runner(session, intake, engines, codec, outbox, meter)
+        self._allowance = allowance
+        self._clock = asyncio.get_running_loop().time
+        self._runner = Runner(session, intake, engines, codec, outbox, meter, allowance)
+        self._idleness = Idleness(idle_seconds, busy=self._busy, ended=lambda: outbox.close(GOING_AWAY, IDLE))
 
     async def run(self) -> None:
         """Serve until the socket is closed."""
@@ -46,11 +69,13 @@ class Connection:
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(self._outbox.write())
                 self._runner.post(inputs.Opened())
+                self._idleness.start()
                 await self._read()
                 writer.cancel()
         except* ConnectionClosed:
             pass
         finally:
+            self._idleness.stop()
             self._meter.close(self._reason(), self._socket.close_code)
             await self._runner.close()
 
@@ -58,7 +83,7 @@ class Connection:
         """Why it ended, in a word."""
         if self._outbox.goodbye is not None:
             code, said = self._outbox.goodbye
-            return "expired" if said == "session_expired" else GOODBYES.get(code, "other")
+            return SAID.get(said) or GOODBYES.get(code, "other")
         protocol = self._socket.protocol
         if protocol.close_sent is not None and protocol.close_sent.code == CloseCode.MESSAGE_TOO_BIG:
             return "frame_too_large"
@@ -86,17 +111,46 @@ class Connection:
         runner = self._runner
         while True:
             try:
-                runner.post(await self._event())
+                runner.post(await self._allowed())
             except ClientError as error:
                 runner.post(inputs.FrameRefused(error))
             if runner.behind:
                 await runner.catch_up()
 
+    def _busy(self) -> bool:
+        """Is the client waiting for us, so that it need not send anything, or can't?"""
+        return self._session.busy or self._runner.behind
+
+    async def _allowed(self) -> ClientEvent:
+        """The next event that may be obeyed. Raises `ClientError`, and `ConnectionClosed` when no more come."""
+        limited = self._allowance.limits_events
+        try:
+            event = await self._event()
+        except ClientError:
+            if limited:  # whatever it is, it was work
+                self._allowance.take_event(self._clock())
+            raise
+        if limited:
+            self._allowance.take_event(self._clock(), seconds=self._seconds(event), event_id=event.event_id)
+        return event
+
+    def _seconds(self, event: ClientEvent) -> float:
+        """The sound that it appends."""
+        if not isinstance(event, InputAudioBufferAppend):
+            return 0.0
+        format = self._session.settings.audio.input.format
+        return len(event.audio) / (sample_rate(format) * sample_width(format))
+
     async def _event(self) -> ClientEvent:
         """The next. Raises `ClientError`, and `ConnectionClosed` when no more come."""
         pieces = self._socket.recv_streaming()
         first = await anext(pieces)
-        rest = [piece.encode() async for piece in pieces if isinstance(piece, str)]
+        self._idleness.heard()
+        rest: list[bytes] = []
+        async for piece in pieces:
+            self._idleness.heard()  # a large event may take its time
+            if isinstance(piece, str):
+                rest.append(piece.encode())
         if not rest or isinstance(first, bytes):
             return self._codec.decode(first)
         # Nobody else shall wait while megabytes are put together and looked through.

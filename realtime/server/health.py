@@ -23,6 +23,7 @@ from realtime.runner.perform import Engines
 from realtime.runner.pulse import Pulse
 from realtime.runner.tasks import Tasks
 from realtime.server import http
+from realtime.server.crowd import Crowd, Crowded
 
 METRICS_PATH = "/metrics"
 PATHS = (METRICS_PATH, "/readyz")
@@ -52,11 +53,12 @@ class Patient(Protocol):
 class Health:
     """Of one server: from `start` to `stop`, `draining` once it lets nobody in any more."""
 
-    def __init__(self, metrics: Metrics, engines: Engines, connections: Iterable[Patient]) -> None:
-        """`connections` are looked at whenever somebody asks."""
+    def __init__(self, metrics: Metrics, engines: Engines, connections: Iterable[Patient], crowd: Crowd) -> None:
+        """`connections` and the `crowd` are looked at whenever somebody asks."""
         self.draining = False
         self._metrics = metrics
         self._connections = connections
+        self._crowd = crowd
         self._workers = engines.workers
         roles = {"llm": engines.llm, "stt": engines.stt, "tts": engines.tts, "judge": engines.judge, "media": engines.media}
         self._queues = {role: engine for role, engine in roles.items() if isinstance(engine, Queueing)}
@@ -71,6 +73,11 @@ class Health:
         self._pulse = Pulse(metrics.process.lag.observe)
         self._tasks = Tasks()
         metrics.process.build.labels(version("realtime-daemon")).set(1)
+
+    @property
+    def lag(self) -> float:
+        """Of the loop, in seconds."""
+        return self._pulse.lag
 
     def start(self) -> None:
         """On the running loop."""
@@ -112,9 +119,19 @@ class Health:
                 await asyncio.wait_for(self._known.wait(), WAIT_SECONDS)
         words = {True: "reachable", False: "unreachable", None: "not known yet"}
         # Models are loaded before anybody listens, so whoever is answered finds them loaded.
-        checks = {"models": "loaded", "clients": "sent away" if self.draining else "welcome"}
+        checks = {"models": "loaded", "clients": self._clients()}
         checks |= {f"{role}_endpoint": words[self._reachable.get(role)] for role in self._remotes}
-        return not self.draining and all(self._reachable.get(role) for role in self._remotes), checks
+        return checks["clients"] == "welcome" and all(self._reachable.get(role) for role in self._remotes), checks
+
+    def _clients(self) -> str:
+        """What becomes of somebody who comes now."""
+        if self.draining:
+            return "sent away"
+        try:
+            self._crowd.check(self.lag)
+        except Crowded:
+            return "too many"
+        return "welcome"
 
     def _probe(self) -> None:
         """Ask the endpoints, in the background, unless that was done a moment ago."""

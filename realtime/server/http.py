@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from math import ceil
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -93,12 +94,14 @@ def json(status: HTTPStatus, said: object) -> Response:
     return answer(status, "application/json", encode_json(said))
 
 
-def refusal(status: HTTPStatus, error: ClientError) -> Response:
-    """An error in the shape that OpenAI's HTTP endpoints give it."""
+def refusal(status: HTTPStatus, error: ClientError, *, retry_seconds: float | None = None) -> Response:
+    """An error in the shape that OpenAI's HTTP endpoints give it. `retry_seconds`: after which it is worth trying again."""
     told = ErrorInfo(type=error.type, code=error.code, message=error.message, param=error.param)
     response = json(status, {"error": told})
     if status is HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="realtime"'  # RFC 9110, 15.5.2
+    if retry_seconds is not None:
+        response.headers["Retry-After"] = str(ceil(retry_seconds))  # RFC 9110, 10.2.3: whole seconds
     return response
 
 

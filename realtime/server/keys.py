@@ -1,7 +1,7 @@
 """The keys that clients need: each has a name, and is known by its hash alone.
 
-Owns the file of keys, one `name:sha256` a line, and the comparison. It never says a key, nor repeats a line that it could not read:
-somebody may have written a key there.
+Owns the file of keys, one `name:sha256` a line, with what the key may have after it (`quotas`), and the comparison. It never says a key,
+nor repeats a line that it could not read: somebody may have written a key there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from realtime.errors import ConfigError
-from realtime.values import KEY_NAME
+from realtime.server import quotas
+from realtime.server.quotas import Quota
+from realtime.values import KEY_NAME, MAX_COUNT
 
 PREFIX = "rt_"
 """Of the keys that are made here, so that a scanner for leaked secrets may know them."""
@@ -24,7 +26,7 @@ PREFIX = "rt_"
 RANDOM_BYTES = 32
 """Of a new key: as many as its hash has."""
 
-_LINE = re.compile(rf"(?P<name>{KEY_NAME.pattern}):(?P<hash>[0-9a-fA-F]{{64}})")
+_LINE = re.compile(rf"(?P<name>{KEY_NAME.pattern}):(?P<hash>[0-9a-fA-F]{{64}})(?P<quota>(\s+\S+)*)")
 
 
 class Key(Struct, frozen=True):
@@ -33,6 +35,7 @@ class Key(Struct, frozen=True):
     name: str
     digest: bytes
     """SHA-256. Keys are long and random, so a slow hash would protect nothing more."""
+    quota: Quota = Quota()
 
 
 class Keys:
@@ -82,7 +85,14 @@ def _parse(line: str, where: str) -> Key:
     match = _LINE.fullmatch(line)
     if match is None:
         raise ConfigError(f"{where}: must be a name, a colon and the SHA-256 of a key in hex, as `python -m realtime keys new NAME` prints")
-    return Key(match["name"], bytes.fromhex(match["hash"]))
+    try:
+        quota = quotas.parse(match["quota"].split())
+    except ValueError:
+        known = ", ".join(f"{name}=N" for name in quotas.NAMES)
+        raise ConfigError(
+            f"{where}: after the hash may come {known}, each once, N a whole number up to {MAX_COUNT}, 0 for no limit"
+        ) from None
+    return Key(match["name"], bytes.fromhex(match["hash"]), quota)
 
 
 def fresh(name: str) -> tuple[str, str]:

@@ -28,9 +28,11 @@ from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines
 from realtime.server import health, http, minting, openings
 from realtime.server.access import UNAUTHORIZED, Access, Admission
+from realtime.server.addresses import Addresses
 from realtime.server.bodies import Incoming
 from realtime.server.client_secrets import Claims
 from realtime.server.connection import Connection
+from realtime.server.crowd import Bounds, Crowd, Crowded, Place
 from realtime.server.fragments import Cutter
 from realtime.server.sockets import address, url_host
 from realtime.session.abilities import Abilities
@@ -62,7 +64,10 @@ ENTERING = 3
 
 
 class Socket(ServerConnection):
-    """The library's, which is given no large frames, and of requests nothing that it does not know."""
+    """The library's, which is given no large frames, and of requests nothing that it does not know. It holds the place of its client."""
+
+    place: Place | None = None
+    """Of its client, once it may come in."""
 
     def __init__(self, *arguments: Any, largest: int, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -72,6 +77,17 @@ class Socket(ServerConnection):
     def data_received(self, data: bytes) -> None:
         reader = self._cutter if self.protocol.state is State.OPEN else self.incoming
         super().data_received(reader.feed(data))
+
+    def sit(self, place: Place) -> None:
+        """Keep the place until the connection is lost, which it may be already: a handshake goes on without its client."""
+        self.place = place
+        if self.protocol.state is State.CLOSED:
+            place.leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.place is not None:
+            self.place.leave()
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -88,6 +104,10 @@ class Service(Struct, frozen=True, kw_only=True):
     metrics: Metrics = field(default_factory=Metrics)
     log_content: bool = False
     """Log what is said, too."""
+    bounds: Bounds = Bounds()
+    addresses: Addresses = Addresses()
+    idle_seconds: float = 0.0
+    """After which a client that sends nothing is let go; 0 for never."""
 
 
 class Listener:
@@ -122,9 +142,10 @@ class Listener:
             model=service.engines.llm.name,
             new_ids=service.new_ids,
         )
+        self._crowd = Crowd(service.bounds, lambda limit: service.metrics.sessions.events_refused.labels(limit).inc())
         self._connections: set[Connection] = set()
         self._servers: list[Server] = []
-        self._health = health.Health(service.metrics, service.engines, self._connections)
+        self._health = health.Health(service.metrics, service.engines, self._connections, self._crowd)
 
     @property
     def port(self) -> int:
@@ -212,8 +233,24 @@ class Listener:
         if not access.origins.allow(request):
             log.info("%s: a page of %s was refused", _whose(socket), request.headers.get_all("Origin"))
             return http.text(HTTPStatus.FORBIDDEN, http.FOREIGN_PAGE + "\n")
-        if path in http.AZURE_PATHS:  # all others are told on the socket (PROTOCOL 1.4)
-            return self._unauthorized(socket, request)
+        refusal = self._crowded(socket, request)
+        if refusal is None and path in http.AZURE_PATHS:  # all others are told on the socket (PROTOCOL 1.4)
+            refusal = self._unauthorized(socket, request)
+        return refusal
+
+    def _crowded(self, socket: Socket, request: Request) -> Response | None:
+        """Give the client a place, or refuse it one. Who has no key has one, too, for as long as it takes to say so."""
+        try:
+            key = self._service.access.admit(request, _now()).key
+        except ClientError:
+            key = None
+        address = self._service.addresses.whose(_peer(socket), request)
+        try:
+            socket.sit(self._crowd.enter(address, key, asyncio.get_running_loop().time(), lag=self._health.lag))
+        except Crowded as error:
+            log.info("%s was refused: %s", address or "somebody", error)
+            self._service.metrics.sessions.refused.labels(error.limit).inc()
+            return http.refusal(error.status, error, retry_seconds=error.seconds)
         return None
 
     async def _tell_health(self, socket: ServerConnection, request: Request) -> Response:
@@ -230,7 +267,9 @@ class Listener:
         return None
 
     async def _serve(self, socket: ServerConnection) -> None:
+        assert isinstance(socket, Socket)
         assert socket.request is not None
+        assert socket.place is not None
         if self._health.draining:  # it was let in a moment before
             await socket.close(GOING_AWAY, "server is shutting down")
             return
@@ -242,13 +281,17 @@ class Listener:
             session = self._session(codec, socket.request, ids, admission)
         except ClientError as error:
             log.info("%s was refused: %s", _whose(socket), error)
+            socket.place.leave()  # strangers who linger at the door shall not fill the house
             await _turn_away(socket, codec, ids, error)
             return
         logs.session_id.set(session.settings.id)
         log.debug("%s came in with the key %s", _whose(socket), admission.key and admission.key.name)
         outbox, clock = Outbox(socket, service.latency), asyncio.get_running_loop().time
         meter = Meter(service.metrics, dialect, clock=clock, when_written=outbox.when_written, words=service.log_content)
-        connection = Connection(socket, session, Intake(ids, service.abilities), service.engines, codec, outbox, meter)
+        intake, allowance = Intake(ids, service.abilities), socket.place.allowance
+        connection = Connection(
+            socket, session, intake, service.engines, codec, outbox, meter, allowance=allowance, idle_seconds=service.idle_seconds
+        )
         self._connections.add(connection)
         try:
             await connection.run()
@@ -292,5 +335,10 @@ def _now() -> float:
 
 def _whose(socket: ServerConnection) -> str:
     """The address that a client comes from. A proxy's, where one stands before us."""
+    return _peer(socket) or "somebody"
+
+
+def _peer(socket: ServerConnection) -> str | None:
+    """The address at the other end; a unix socket has none."""
     address = socket.remote_address
-    return str(address[0]) if address else "somebody"
+    return str(address[0]) if isinstance(address, tuple) else None

@@ -410,3 +410,12 @@ async def test_with_a_certificate_it_listens_with_tls_alone(start: Start, tmp_pa
             pass
     async with aiohttp.request("POST", f"https://127.0.0.1:{daemon.port}{SECRETS}", json={}, ssl=trust) as reply:
         assert reply.status == 200
+
+
+async def test_guessing_keys_takes_sessions_of_the_address(start: Start, keys: Path) -> None:
+    daemon = start(*SCRIPTED, "--api-keys-file", str(keys), "--address-new-sessions", "2")
+    for number in range(2):
+        assert (await refused(daemon, headers=bearer(f"a-guess-of-a-key-{number}")))[0]["code"] == "invalid_api_key"
+    with pytest.raises(InvalidStatus) as caught:
+        await opened(daemon, headers=bearer(PHONE))
+    assert caught.value.response.status_code == 429

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from realtime.ports import Llm, Stt, Tts, Vad
 from realtime.server.access import Access
@@ -28,11 +29,12 @@ async def listening(
     grace_seconds: float = 10,
     access: Access | None = None,
     sockets: Sequence[socket.socket] = (),
+    **more: Any,
 ) -> AsyncIterator[tuple[Listener, str]]:
-    """The listener, and `ws://127.0.0.1:<port>`; without `access`, nobody needs a key. `sockets` as the listener's own."""
+    """The listener, and `ws://127.0.0.1:<port>`; without `access`, nobody needs a key. `sockets` are its own, `more` its `Service`'s."""
     access = access or Access(None, ClientSecrets(None), Origins(loopback=True, keys=False))
     with scripted_engines(llm, stt, tts, vad, mute=mute) as engines:
         abilities = Abilities(speech=not mute, session_seconds=session_seconds)
-        service = Service(engines=engines, abilities=abilities, sample_rate=16_000, new_ids=RandomIds, access=access)
+        service = Service(engines=engines, abilities=abilities, sample_rate=16_000, new_ids=RandomIds, access=access, **more)
         async with Listener(service, host="127.0.0.1", port=0, grace_seconds=grace_seconds, sockets=sockets) as listener:
             yield listener, f"ws://127.0.0.1:{listener.port}"

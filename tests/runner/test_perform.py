@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,6 +15,8 @@ from realtime.errors import EngineError
 from realtime.logs import TextForm
 from realtime.ports import ArgumentsDelta, AudioDelta, CallBegan, Float32, LlmEvent, LlmRequest, VadStream
 from realtime.runner import perform
+from realtime.runner.allowance import Allowance
+from realtime.runner.bucket import Bucket
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
 from realtime.session import inputs
@@ -36,11 +39,11 @@ LOUD = (np.sin(np.arange(24_000) / 10) * 20_000).astype(np.int16).tobytes()
 class Bench:
     """A performer, and all that it does."""
 
-    def __init__(self, engines: Engines, codec: Codec) -> None:
+    def __init__(self, engines: Engines, codec: Codec, allowance: Allowance | None = None) -> None:
         self.posted = Posted()
         self.socket = KeptSocket()
         self.outbox = Outbox(self.socket)
-        self.performer = Performer(engines, codec, self.outbox, self.posted)
+        self.performer = Performer(engines, codec, self.outbox, self.posted, allowance)
 
     def perform(self, effect: Effect) -> None:
         self.performer.perform(effect)
@@ -52,9 +55,9 @@ Benches = Callable[..., AbstractAsyncContextManager[Bench]]
 @pytest.fixture
 def bench() -> Benches:
     @asynccontextmanager
-    async def bench(codec: Codec | None = None, **engines: object) -> AsyncIterator[Bench]:
+    async def bench(codec: Codec | None = None, allowance: Allowance | None = None, **engines: object) -> AsyncIterator[Bench]:
         with scripted_engines(**engines) as made:  # type: ignore[arg-type]  # any of the engines, by name
-            bench = Bench(made, codec or GaCodec())
+            bench = Bench(made, codec or GaCodec(), allowance)
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(bench.outbox.write())
                 yield bench
@@ -94,6 +97,34 @@ async def test_a_model_that_fails_breaks_its_response_in_its_own_words(bench: Be
         assert broke == inputs.ResponseBroke(
             "resp_1", server.ErrorInfo(type="rate_limit_error", code="rate_limit_exceeded", message="Slow down.")
         )
+
+
+async def test_a_request_too_many_breaks_its_response_and_the_model_is_not_asked(bench: Benches) -> None:
+    allowance = Allowance(requests=Bucket(1, asyncio.get_running_loop().time()))
+    async with bench(allowance=allowance, llm=ScriptedLlm(["Hello there."])) as ours:
+        ours.perform(Generate("resp_1", REQUEST))
+        await ours.posted.wait_for(inputs.GenerationFinished)
+        ours.perform(Generate("resp_2", REQUEST))
+        broke = await ours.posted.wait_for(inputs.ResponseBroke)
+        assert (broke.response_id, broke.error.code, broke.error.type) == ("resp_2", "rate_limit_exceeded", "rate_limit_error")
+        assert {each.response_id for each in ours.posted.of(inputs.TextGenerated)} == {"resp_1"}
+
+
+async def test_the_client_is_told_what_is_left_of_its_requests(bench: Benches) -> None:
+    allowance = Allowance(requests=Bucket(60, asyncio.get_running_loop().time()))
+    async with bench(allowance=allowance, llm=ScriptedLlm(["Hello there."])) as ours:
+        ours.perform(Generate("resp_1", REQUEST))
+        await ours.posted.wait_for(inputs.GenerationFinished)
+        ours.perform(Send(server.RateLimitsUpdated(event_id="event_1", rate_limits=[])))
+        (told,) = json.loads(await ours.socket.wait_for_frame(b"rate_limits.updated"))["rate_limits"]
+        assert (told["name"], told["limit"], told["remaining"]) == ("requests", 60, 59)
+        assert 0 < told["reset_seconds"] <= 1
+
+
+async def test_where_nothing_is_limited_the_client_is_told_so(bench: Benches) -> None:
+    async with bench() as ours:
+        ours.perform(Send(server.RateLimitsUpdated(event_id="event_1", rate_limits=[])))
+        assert b'"rate_limits":[]' in await ours.socket.wait_for_frame(b"rate_limits.updated")
 
 
 async def test_our_own_mistake_in_a_job_is_logged_and_told_without_its_text(

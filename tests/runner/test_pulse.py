@@ -57,3 +57,15 @@ async def test_a_loop_that_is_held_is_a_warning(monkeypatch: pytest.MonkeyPatch,
     beating.stop()
     warning, *_ = [record for record in caplog.records if record.message == "The event loop was held"]
     assert (warning.levelno, vars(warning)["facts"]["seconds"] >= 0.4) == (logging.WARNING, True)
+
+
+async def test_how_late_it_is_now_is_told_by_half_of_the_recent_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "RECENT", 4)
+    loop, kept = asyncio.get_running_loop(), Kept()
+    beating, time, late = Pulse(kept), loop.time, 0.0
+    assert beating.lag == 0
+    for beat, seconds in enumerate((0, 100, 0, 0, 100, 100, 100), 1):
+        beating._beat(time() - seconds, loop)
+        beating.stop()
+        late = beating.lag
+        assert (late >= 100) is (beat == 7), beat  # one hold tells nothing, nor do too few beats

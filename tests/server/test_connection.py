@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -13,8 +15,14 @@ from websockets.exceptions import ConnectionClosed
 from realtime import logs
 from realtime.engines.scripted import ScriptedLlm
 from realtime.logs import TextForm
+from realtime.metrics import Metrics
+from realtime.runner.loop import Runner
+from realtime.server import connection
+from realtime.server.crowd import Bounds
 from realtime.server.fragments import PIECE
+from realtime.server.idleness import Idleness
 from realtime.server.listener import Listener
+from realtime.server.quotas import Quota
 from tests.rigs.listening import listening
 
 
@@ -178,3 +186,83 @@ async def test_every_line_of_a_session_names_it(caplog: pytest.LogCaptureFixture
     about = [line for line in caplog.text.splitlines() if "Session" in line]
     assert len(about) == 2
     assert all(f" session_id={created['session']['id']}" in line for line in about)  # type: ignore[index]
+
+
+SILENCE = {"type": "input_audio_buffer.append", "audio": "A" * 64_000}
+"""A second of PCM at 24 kHz."""
+
+
+async def test_an_event_too_many_is_refused_and_so_is_what_is_none() -> None:
+    bounds = Bounds(session=Quota(events=3))
+    async with listening(bounds=bounds) as (_, url), connect(url + "/v1/realtime") as client:
+        for frame in ("{", '{"type":"input_audio_buffer.clear"}', "{", "{", '{"type":"input_audio_buffer.clear","event_id":"mine"}'):
+            await client.send(frame)
+        errors = [(await read_until(client, "error"))[-1]["error"] for _ in range(4)]
+        assert [error["code"] for error in errors] == ["invalid_json"] * 2 + ["rate_limit_exceeded"] * 2  # type: ignore[index]
+        assert errors[-1]["event_id"] == "mine"  # type: ignore[index]
+
+
+async def test_sound_too_much_is_refused_whole_and_everything_else_goes_on() -> None:
+    metrics = Metrics()
+    bounds = Bounds(session=Quota(audio=2))
+    async with listening(bounds=bounds, metrics=metrics) as (_, url), connect(url + "/v1/realtime") as client:
+        await client.send(
+            json.dumps({"type": "session.update", "session": {"type": "realtime", "audio": {"input": {"turn_detection": None}}}})
+        )
+        for number in range(3):
+            await client.send(json.dumps(SILENCE | {"event_id": f"ev_{number}"}))
+        error = (await read_until(client, "error"))[-1]["error"]
+        assert (error["code"], error["param"], error["event_id"]) == ("rate_limit_exceeded", "audio", "ev_2")  # type: ignore[index]
+        await client.send('{"type":"input_audio_buffer.commit"}')
+        committed = (await read_until(client, "conversation.item.done"))[-1]["item"]
+        await client.send(json.dumps({"type": "conversation.item.retrieve", "item_id": committed["id"]}))  # type: ignore[index]
+        item = (await read_until(client, "conversation.item.retrieved"))[-1]["item"]
+        assert len(item["content"][0]["audio"]) == 2 * 64_000  # type: ignore[index]
+    assert metrics.registry.get_sample_value("realtime_events_refused_total", {"limit": "audio"}) == 1
+
+
+async def test_who_sends_nothing_is_let_go_with_a_reason() -> None:
+    metrics = Metrics()
+    async with listening(idle_seconds=0.05, metrics=metrics) as (_, url), connect(url + "/v1/realtime") as client:
+        await read_until(client, "session.created")
+        await client.wait_closed()
+        assert (client.close_code, client.close_reason) == (1001, "idle: nothing was sent")
+    labels = {"dialect": "ga", "reason": "idle"}
+    assert metrics.registry.get_sample_value("realtime_sessions_closed_total", labels) == 1
+
+
+class KeptIdleness(Idleness):
+    """Its clock does not run; what it is told is kept."""
+
+    made: ClassVar[list[KeptIdleness]] = []
+
+    def __init__(self, seconds: float, *, busy: Callable[[], bool], ended: Callable[[], None]) -> None:
+        super().__init__(0, busy=busy, ended=ended)
+        self.busy, self.times = busy, 0
+        self.made.append(self)
+
+    def heard(self) -> None:
+        self.times += 1
+
+
+async def test_who_is_being_answered_need_not_say_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "Idleness", KeptIdleness)
+    async with listening(ScriptedLlm(["One two."], first_delay=3600)) as (_, url), connect(url + "/v1/realtime") as client:
+        await read_until(client, "session.created")
+        assert not KeptIdleness.made[-1].busy()
+        await client.send('{"type":"response.create"}')
+        await read_until(client, "response.created")
+        assert KeptIdleness.made[-1].busy()
+        await client.send('{"type":"response.cancel"}')
+        await read_until(client, "response.done")
+        assert not KeptIdleness.made[-1].busy()
+        monkeypatch.setattr(Runner, "behind", True)  # nor who is not listened to
+        assert KeptIdleness.made[-1].busy()
+
+
+async def test_every_piece_of_a_large_event_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "Idleness", KeptIdleness)
+    async with listening() as (_, url), connect(url + "/v1/realtime") as client:
+        await client.send(["{", '"type":', '"input_audio_buffer.clear"', "}"])
+        await read_until(client, "input_audio_buffer.cleared")
+        assert KeptIdleness.made[-1].times >= 1 + 4  # when it began, and of each piece

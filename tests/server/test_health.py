@@ -15,6 +15,7 @@ from realtime.engines.scripted import ScriptedLlm, ScriptedStt
 from realtime.metrics import Metrics
 from realtime.runner.perform import Engines
 from realtime.server import health as health_module
+from realtime.server.crowd import Bounds, Crowd
 from realtime.server.health import Health
 from tests.rigs.engines import scripted_engines
 from tests.rigs.listening import listening
@@ -61,7 +62,7 @@ def engines() -> Iterator[Engines]:
 @contextmanager
 def health(llm: FarLlm) -> Iterator[Health]:
     with scripted_engines(llm) as engines:
-        yield Health(Metrics(), engines, [])
+        yield Health(Metrics(), engines, [], Crowd(Bounds()))
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_what_only_shows_when_somebody_looks_is_gathered_then(engines: Engines) -> None:
     clients, metrics = [Client(100, 0.5), Client(50, 2.0)], Metrics()
-    text = Health(metrics, engines, clients).metrics()
+    text = Health(metrics, engines, clients, Crowd(Bounds())).metrics()
     value = metrics.registry.get_sample_value
     assert [client.settled for client in clients] == [1, 1]
     assert value("realtime_outbox_bytes") == 150
@@ -82,7 +83,7 @@ async def test_what_only_shows_when_somebody_looks_is_gathered_then(engines: Eng
 
 
 async def test_a_server_without_endpoints_is_ready_until_it_drains(engines: Engines) -> None:
-    ours = Health(Metrics(), engines, [])
+    ours = Health(Metrics(), engines, [], Crowd(Bounds()))
     assert await ours.checks() == (True, {"models": "loaded", "clients": "welcome"})
     ours.draining = True
     assert await ours.checks() == (False, {"models": "loaded", "clients": "sent away"})
@@ -175,3 +176,12 @@ async def test_whoever_looks_or_knocks_while_answers_end_is_told_so(http: aiohtt
         gate.set()
         await ending
         assert "At last." in "".join([str(frame) async for frame in client])
+
+
+async def test_it_is_not_ready_where_there_is_no_room_and_is_again_when_somebody_leaves(engines: Engines) -> None:
+    crowd = Crowd(Bounds(sessions=1))
+    ours = Health(Metrics(), engines, [], crowd)
+    place = crowd.enter(None, None, 0.0)
+    assert await ours.checks() == (False, {"models": "loaded", "clients": "too many"})
+    place.leave()
+    assert await ours.checks() == (True, {"models": "loaded", "clients": "welcome"})

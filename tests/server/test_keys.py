@@ -9,6 +9,7 @@ import pytest
 from realtime.errors import ConfigError
 from realtime.server import keys
 from realtime.server.keys import Key, Keys, fresh, hashed, read
+from realtime.server.quotas import Quota
 
 PHONE, WATCH = "a-long-random-key-of-a-phone", "a-long-random-key-of-a-watch"
 
@@ -78,6 +79,18 @@ def test_a_line_that_is_none_is_named_and_never_repeated(tmp_path: Path, bad: st
     path = file(tmp_path, line("watch", WATCH), bad)
     assert refusal(path).startswith(f"{path}, line 2: must be a name, a colon")
     assert PHONE not in refusal(path)
+
+
+def test_a_line_may_say_what_its_key_may_have(tmp_path: Path) -> None:
+    known = read(file(tmp_path, line("phone", PHONE) + "  sessions=5 requests=60\t", line("watch", WATCH)), None)
+    assert [key.quota for key in known] == [Quota(sessions=5, requests=60), Quota()]
+
+
+@pytest.mark.parametrize("bad", ["requests", "sessions=five", "sesions=5", "sessions=5 sessions=5", "# of ours", PHONE])
+def test_a_line_that_says_something_else_is_named_and_never_repeated(tmp_path: Path, bad: str) -> None:
+    path = file(tmp_path, f"{line('phone', PHONE)} {bad}")
+    assert refusal(path).startswith(f"{path}, line 1: after the hash may come sessions=N, new_sessions=N, ")
+    assert f" {bad} " not in f"{refusal(path)} "
 
 
 def test_two_keys_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -4,25 +4,34 @@ import asyncio
 import json
 import logging
 import socket
+import struct
 from contextlib import AsyncExitStack, ExitStack
+from ipaddress import ip_network
 from typing import Any
 
 import aiohttp
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from websockets.server import ServerProtocol
 from websockets.typing import Origin, Subprotocol
 
 from realtime.engines.scripted import ScriptedLlm, ScriptedTts
 from realtime.errors import ConfigError
+from realtime.metrics import Metrics
+from realtime.runner.pulse import Pulse
 from realtime.server import connection
-from realtime.server.access import Access
+from realtime.server.access import UNAUTHORIZED, Access
+from realtime.server.addresses import Addresses
 from realtime.server.client_secrets import ClientSecrets
+from realtime.server.crowd import MAX_LAG_SECONDS, Bounds, Crowd
+from realtime.server.fragments import PIECE
 from realtime.server.http import AZURE_PATHS, CLASSIC_PATH, SECRETS_PATH, STANDARD_PATH
 from realtime.server.keys import Key, Keys, hashed
-from realtime.server.listener import Listener
+from realtime.server.listener import Listener, Socket
 from realtime.server.minting import BETA_PATH
 from realtime.server.origins import Origins
+from realtime.server.quotas import Quota
 from tests.rigs.listening import listening
 
 
@@ -321,3 +330,110 @@ async def test_given_sockets_are_where_it_is_and_may_be_several() -> None:
             for where in listener.addresses:
                 async with connect(where + STANDARD_PATH) as client:
                     await first(client)
+
+
+# How many
+
+
+async def refused(url: str, **how: Any) -> InvalidStatus:
+    with pytest.raises(InvalidStatus) as caught:
+        await connect(url, **how)
+    return caught.value
+
+
+async def test_a_session_too_many_is_told_at_the_handshake_and_when_to_come_back() -> None:
+    metrics, bounds = Metrics(), Bounds(address=Quota(sessions=1, new_sessions=2))
+    async with listening(bounds=bounds, metrics=metrics) as (_, url):
+        for path in (STANDARD_PATH, AZURE_PATHS[0]):
+            async with connect(url + path) as client:
+                await first(client)
+                response = (await refused(url + path)).response
+                assert (response.status_code, response.headers["Retry-After"]) == (429, "5")
+                error = json.loads(response.body)["error"]
+                assert (error["code"], error["type"]) == ("rate_limit_exceeded", "rate_limit_error")
+        response = (await refused(url + STANDARD_PATH)).response
+        assert (response.status_code, 20 < int(response.headers["Retry-After"]) <= 30) == (429, True)
+    counted = [metrics.registry.get_sample_value("realtime_sessions_refused_total", {"limit": f"address_{limit}"}) for limit in NAMED]
+    assert counted == [2, 1]
+
+
+NAMED = ("sessions", "new_sessions")
+
+
+async def test_where_the_server_is_full_nobody_comes_in_until_somebody_leaves() -> None:
+    async with listening(bounds=Bounds(sessions=1)) as (_, url):
+        async with connect(url + CLASSIC_PATH) as client:
+            await first(client)
+            response = (await refused(url + STANDARD_PATH)).response
+            assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+            assert json.loads(response.body)["error"]["code"] == "overloaded"
+        async with connect(url + STANDARD_PATH) as client:
+            await first(client)
+
+
+async def test_while_the_loop_drowns_nobody_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with listening() as (_, url), connect(url + STANDARD_PATH) as client:
+        await first(client)
+        monkeypatch.setattr(Pulse, "lag", MAX_LAG_SECONDS * 2)
+        assert (await refused(url + STANDARD_PATH)).response.status_code == 503
+        await client.send('{"type":"input_audio_buffer.clear"}')
+        while (await first(client))["type"] != "input_audio_buffer.cleared":
+            pass
+
+
+async def test_each_key_has_its_own_number_and_a_wrong_one_counts_for_the_address() -> None:
+    bounds = Bounds(key=Quota(sessions=1), address=Quota(new_sessions=3))
+    async with listening(access=keyed(), bounds=bounds) as (_, url), connect(url + STANDARD_PATH, additional_headers=HEADERS) as client:
+        await first(client)
+        assert (await refused(url + STANDARD_PATH, additional_headers=HEADERS)).response.status_code == 429
+        for _ in range(2):
+            async with connect(url + STANDARD_PATH) as stranger:
+                assert (await turned_away(stranger))[1] == UNAUTHORIZED
+        assert (await refused(url + STANDARD_PATH)).response.status_code == 429
+
+
+async def test_who_is_turned_away_and_does_not_go_takes_nobodys_place() -> None:
+    async with listening(access=keyed(), bounds=Bounds(sessions=1)) as (listener, url):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"Missing bearer")
+        async with connect(url + STANDARD_PATH, additional_headers=HEADERS) as client:
+            await first(client)
+        writer.close()
+
+
+async def test_guesses_that_are_answered_at_the_handshake_count_for_the_address_too() -> None:
+    async with listening(access=keyed(), bounds=Bounds(address=Quota(new_sessions=2))) as (_, url):
+        statuses = [(await refused(url + AZURE_PATHS[0])).response.status_code for _ in range(3)]
+    assert statuses == [401, 401, 429]
+
+
+async def test_behind_a_trusted_proxy_the_address_that_it_names_counts() -> None:
+    addresses = Addresses((ip_network("127.0.0.0/8"),))
+    async with listening(addresses=addresses, bounds=Bounds(address=Quota(sessions=1))) as (_, url):
+        one, other = ({"X-Forwarded-For": f"1.1.1.1, 198.51.100.{number}"} for number in (1, 2))
+        async with connect(url + STANDARD_PATH, additional_headers=one), connect(url + STANDARD_PATH, additional_headers=other):
+            assert (await refused(url + STANDARD_PATH, additional_headers=one)).response.status_code == 429
+
+
+@pytest.mark.parametrize("passes", range(4))
+async def test_who_is_gone_before_the_handshake_ends_takes_no_place(passes: int) -> None:
+    async with listening(bounds=Bounds(sessions=1)) as (listener, url):
+        with socket.create_connection(("127.0.0.1", listener.port), timeout=5) as client:
+            client.sendall(REQUEST)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it breaks off
+            for _ in range(passes):
+                await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        async with connect(url + STANDARD_PATH) as last:
+            await first(last)
+
+
+async def test_a_place_that_is_given_to_a_lost_connection_is_given_back_at_once() -> None:
+    crowd = Crowd(Bounds())
+    async with listening() as (listener, _):
+        lost = Socket(ServerProtocol(), listener._servers[0], largest=PIECE)
+        lost.protocol.receive_eof()
+        lost.sit(crowd.enter(None, None, 0.0))
+        assert len(crowd) == 0

@@ -1,0 +1,137 @@
+"""How much of a daemon one client may have, told on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from signal import SIGHUP
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from realtime.server.keys import hashed
+from tests.e2e.conftest import Start
+from tests.rigs.daemon import SCRIPTED, Daemon
+from tests.rigs.sounds import silence
+from tests.rigs.wire_client import Event, WireClient
+
+PHONE, WATCH = ({"Authorization": f"Bearer a-long-random-key-of-a-{name}"} for name in ("phone", "watch"))
+
+TEXT = {"output_modalities": ["text"]}
+
+
+async def kept_out(daemon: Daemon, **headers: str) -> tuple[int, int, Event]:
+    """The status, the seconds of `Retry-After`, and the error."""
+    with pytest.raises(InvalidStatus) as caught:
+        await connect(daemon.url(), additional_headers=headers, proxy=None)
+    response = caught.value.response
+    error: Event = json.loads(response.body)["error"]
+    return response.status_code, int(response.headers["Retry-After"]), error
+
+
+async def comes_in(daemon: Daemon, headers: dict[str, str] | None = None) -> None:
+    async with WireClient(daemon.url(), headers=headers) as client:
+        await client.wait_for("session.created")
+
+
+def keys(file: Path, **numbers: str) -> Path:
+    lines = (f"{name}:{hashed(f'a-long-random-key-of-a-{name}').hex()} {said}\n" for name, said in numbers.items())
+    file.write_text("".join(lines))
+    return file
+
+
+async def test_the_server_has_room_for_so_many(start: Start) -> None:
+    daemon = start(*SCRIPTED, "--max-sessions", "1")
+    async with WireClient(daemon.url()) as client:
+        await client.wait_for("session.created")
+        status, seconds, error = await kept_out(daemon)
+        assert (status, seconds > 0, error["code"], error["type"]) == (503, True, "overloaded", "server_error")
+    await comes_in(daemon)
+
+
+async def test_an_address_has_so_many_and_behind_a_proxy_each_has_its_own(start: Start) -> None:
+    daemon = start(*SCRIPTED, "--address-sessions", "1", "--trusted-proxies", "127.0.0.1")
+    async with WireClient(daemon.url()) as client:
+        await client.wait_for("session.created")
+        status, seconds, error = await kept_out(daemon)
+        assert (status, seconds > 0, error["code"], error["type"]) == (429, True, "rate_limit_exceeded", "rate_limit_error")
+        async with WireClient(daemon.url(), headers={"X-Forwarded-For": "203.0.113.5"}) as other:
+            await other.wait_for("session.created")
+            assert (await kept_out(daemon, **{"X-Forwarded-For": "198.51.100.1, 203.0.113.5"}))[0] == 429
+    await comes_in(daemon)
+
+
+async def test_an_address_begins_so_many_in_a_minute(start: Start) -> None:
+    daemon = start(*SCRIPTED, "--address-new-sessions", "3")
+    for _ in range(3):
+        await comes_in(daemon)
+    status, seconds, error = await kept_out(daemon)
+    assert (status, 15 <= seconds <= 20, error["code"]) == (429, True, "rate_limit_exceeded")
+
+
+async def test_a_key_has_what_its_line_says_and_the_line_is_read_again(start: Start, tmp_path: Path) -> None:
+    file = keys(tmp_path / "keys", phone="sessions=1", watch="")
+    daemon = start(*SCRIPTED, "--api-keys-file", str(file), "--key-sessions", "2")
+    async with WireClient(daemon.url(), headers=PHONE) as client:
+        await client.wait_for("session.created")
+        assert (await kept_out(daemon, **PHONE))[0] == 429
+        async with WireClient(daemon.url(), headers=WATCH), WireClient(daemon.url(), headers=WATCH):
+            assert (await kept_out(daemon, **WATCH))[0] == 429
+        keys(file, phone="sessions=2", watch="")
+        daemon.signal(SIGHUP)
+        await asyncio.to_thread(daemon.wait_for_line, "keys read again")
+        await comes_in(daemon, PHONE)
+
+
+async def test_an_event_too_many_is_refused_and_the_session_lives_on(start: Start) -> None:
+    daemon = start(*SCRIPTED, "--events-per-minute", "60")
+    async with WireClient(daemon.url()) as client:
+        for _ in range(70):
+            await client.send({"type": "input_audio_buffer.clear"})
+        error = (await client.wait_for("error"))["error"]
+        assert (error["code"], error["type"]) == ("rate_limit_exceeded", "rate_limit_error")
+        assert "60 events a minute. Please try again in" in error["message"]
+        assert int(error["event_id"].removeprefix("ev_")) > 60
+        await client.socket.ping()
+
+
+async def test_sound_comes_as_fast_as_people_speak_and_no_faster(start: Start) -> None:
+    daemon = start(*SCRIPTED, "--audio-per-minute", "2")
+    async with WireClient(daemon.url()) as client:
+        await client.speak(silence(2.5))
+        error = (await client.wait_for("error"))["error"]
+        assert (error["code"], error["param"]) == ("rate_limit_exceeded", "audio")
+        assert "2 seconds of audio a minute" in error["message"]
+        assert (await client.respond(**TEXT))["status"] == "completed"
+
+
+async def test_requests_that_are_left_are_told_and_one_too_many_fails(start: Start) -> None:
+    daemon = start(*SCRIPTED, "--requests-per-minute", "2")
+    async with WireClient(daemon.url()) as client:
+        assert [(await client.respond(**TEXT))["status"] for _ in range(2)] == ["completed"] * 2
+        failed = await client.respond(**TEXT)
+        error = failed["status_details"]["error"]
+        assert (failed["status"], error["code"], error["type"]) == ("failed", "rate_limit_exceeded", "rate_limit_error")
+        told = [limit for event in client.received if event["type"] == "rate_limits.updated" for limit in event["rate_limits"]]
+        assert [(limit["name"], limit["limit"], limit["remaining"]) for limit in told] == [("requests", 2, left) for left in (1, 0, 0)]
+
+
+async def test_a_keys_requests_are_those_of_all_its_sessions(start: Start, tmp_path: Path) -> None:
+    daemon = start(*SCRIPTED, "--api-keys-file", str(keys(tmp_path / "keys", phone="requests=1", watch="")))
+    for headers, status in ((PHONE, "completed"), (PHONE, "failed"), (WATCH, "completed")):
+        async with WireClient(daemon.url(), headers=headers) as client:
+            assert (await client.respond(**TEXT))["status"] == status
+
+
+async def test_who_sends_nothing_is_let_go_and_who_does_stays(start: Start) -> None:
+    daemon = start(*SCRIPTED, "--idle-seconds", "1")
+    async with WireClient(daemon.url()) as client:
+        await client.wait_for("session.created")
+        began = time.monotonic()
+        while time.monotonic() - began < 1.5:
+            await client.send({"type": "input_audio_buffer.clear"})
+            await client.wait_for("input_audio_buffer.cleared")
+        assert await client.closed() == (1001, "idle: nothing was sent")

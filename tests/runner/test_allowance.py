@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from realtime.errors import ClientError, EngineError
+from realtime.runner.allowance import Allowance
+from realtime.runner.bucket import Bucket
+from realtime.wire.server import RateLimit
+
+
+def test_without_limits_everything_is_taken_and_nothing_is_told() -> None:
+    free = Allowance()
+    assert not free.limits_events
+    for _ in range(10_000):
+        free.take_event(0.0, seconds=60)
+        free.take_request(0.0)
+    assert free.rate_limits(0.0) == []
+
+
+def test_an_event_too_many_is_refused_with_its_id_and_the_time() -> None:
+    refused: list[str] = []
+    allowance = Allowance(events=Bucket(2, 0.0), refused=refused.append)
+    assert allowance.limits_events
+    allowance.take_event(0.0)
+    allowance.take_event(0.0)
+    with pytest.raises(ClientError, match=r"^Rate limit reached: 2 events a minute. Please try again in 20s.$") as caught:
+        allowance.take_event(10.0, event_id="ev_3")
+    error = caught.value
+    assert (error.code, error.type, error.param, error.event_id) == ("rate_limit_exceeded", "rate_limit_error", None, "ev_3")
+    allowance.take_event(30.0)
+    assert refused == ["events"]
+
+
+def test_sound_is_taken_whole_or_not_at_all() -> None:
+    refused: list[str] = []
+    allowance = Allowance(events=Bucket(10, 0.0), audio=Bucket(60, 0.0), refused=refused.append)
+    allowance.take_event(0.0, seconds=59)
+    with pytest.raises(ClientError, match=r"60 seconds of audio a minute\. Please try again in 1s") as caught:
+        allowance.take_event(0.0, seconds=2)
+    assert (caught.value.param, refused) == ("audio", ["audio"])
+    allowance.take_event(0.0, seconds=1)
+    for _ in range(8):  # what was refused took no event either
+        allowance.take_event(0.0)
+    with pytest.raises(ClientError, match="10 events"):
+        allowance.take_event(0.0)
+
+
+def test_an_event_that_is_refused_takes_no_sound() -> None:
+    allowance = Allowance(events=Bucket(1, 0.0), audio=Bucket(60, 0.0))
+    allowance.take_event(0.0)
+    with pytest.raises(ClientError, match="1 events"):
+        allowance.take_event(0.0, seconds=60)
+    allowance.take_event(60.0, seconds=60)
+
+
+def test_the_time_that_is_told_is_rounded_up() -> None:
+    allowance = Allowance(audio=Bucket(60, 0.0))
+    allowance.take_event(0.0, seconds=60)
+    with pytest.raises(ClientError, match=r"again in 0\.021s"):
+        allowance.take_event(0.0, seconds=0.0201)
+
+
+def test_a_request_too_many_fails_what_it_was_for() -> None:
+    allowance = Allowance(requests=Bucket(1, 0.0))
+    allowance.take_request(0.0)
+    with pytest.raises(EngineError, match=r"1 requests a minute\. Please try again in 30s") as caught:
+        allowance.take_request(30.0)
+    assert (caught.value.code, caught.value.type) == ("rate_limit_exceeded", "rate_limit_error")
+
+
+def test_what_is_told_of_requests_is_what_is_left_for_all_who_share_them() -> None:
+    shared = Bucket(60, 0.0)
+    one, other = Allowance(requests=shared), Allowance(requests=shared)
+    one.take_request(0.0)
+    other.take_request(0.0)
+    assert one.rate_limits(0.0) == [RateLimit(name="requests", limit=60, remaining=58, reset_seconds=2.0)]
+    assert one.rate_limits(2.0) == [RateLimit(name="requests", limit=60, remaining=60, reset_seconds=0.0)]
