@@ -31,7 +31,7 @@ from realtime.server.access import UNAUTHORIZED, Access, Admission
 from realtime.server.addresses import Addresses
 from realtime.server.bodies import Incoming
 from realtime.server.client_secrets import Claims
-from realtime.server.connection import Connection
+from realtime.server.connection import GOODBYE_SECONDS, Connection
 from realtime.server.crowd import Bounds, Crowd, Crowded, Place
 from realtime.server.fragments import Cutter
 from realtime.server.sockets import address, url_host
@@ -185,6 +185,7 @@ class Listener:
             create_connection=partial(Socket, largest=largest),  # type: ignore[arg-type]  # it is called, and no more
             ping_interval=PING_SECONDS,
             ping_timeout=PING_SECONDS,
+            close_timeout=GOODBYE_SECONDS,
             server_header="realtime",
             backlog=BACKLOG,
             **where,
