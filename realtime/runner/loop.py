@@ -78,10 +78,10 @@ class Runner:
         now = self._loop.time()
         if type(happening) in HAPPENED:
             self._meter.happened(happening, now)  # type: ignore[arg-type]  # the set says that it is one
-        if isinstance(happening, CONCERNS):
-            self._take_in(happening, now)
+        if type(happening) in CONCERNS:
+            self._take_in(happening, now)  # type: ignore[arg-type]  # as above
         else:  # by far the most are tokens, which have no files
-            self._receive(happening, now)
+            self._receive(happening, now)  # type: ignore[arg-type]  # as above
         deadline = self._session.deadline()
         if deadline != self._deadline:
             self._arm(deadline)

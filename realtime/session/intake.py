@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Iterator
 from math import inf
+from typing import get_args
 
 from msgspec import Raw, Struct, field
 from msgspec.structs import replace
@@ -49,7 +50,7 @@ SOUND_TRACK = "[What is heard in the video:]"
 """What a model is told before the parts that a clip becomes."""
 
 
-CONCERNS = (client.ClientEventBase, FileRead, FileBroke)
+CONCERNS: frozenset[type] = frozenset((*get_args(client.ClientEvent), FileRead, FileBroke))
 """What has to come here first; whatever else happens may go straight to the session."""
 
 

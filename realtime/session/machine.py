@@ -79,6 +79,7 @@ class Session:
     def __init__(self, settings: AnySettings, ids: Ids, abilities: Abilities = Abilities()) -> None:  # noqa: B008 - frozen
         self.settings = settings
         self.conversation = Conversation(ids.new("conv"))
+        self._sounds, self._pictures = self.conversation.sounds, self.conversation.pictures
         self._abilities = abilities
         self._ids = ids
         self._effects = Effects(ids)
@@ -138,7 +139,7 @@ class Session:
             self._pay(self._owed)
         if self._responses.active is not answering:
             self._answered = Answered(now, self._ear.buffer.end_ms) if self._responses.active is None else None
-        if self.conversation.sounds.size > self._abilities.audio_bytes or self.conversation.pictures.size > self._abilities.image_bytes:
+        if self._sounds.size > self._abilities.audio_bytes or self._pictures.size > self._abilities.image_bytes:
             self.conversation.let_go(self._abilities.audio_bytes, self._abilities.image_bytes, self._transcripts.pending)
         return self._effects.take()
 
