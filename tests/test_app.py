@@ -32,6 +32,7 @@ from realtime.engines.silero import SileroVad
 from realtime.engines.smart_turn import SmartTurn
 from realtime.engines.whisper import WhisperStt
 from realtime.errors import ConfigError, EngineError
+from realtime.media.limits import Limits
 from realtime.ports import Queueing, Remote
 from realtime.server.addresses import Addresses
 from realtime.server.crowd import Bounds
@@ -242,6 +243,10 @@ def test_switches_and_limits_reach_the_sessions(capsys: pytest.CaptureFixture[st
     assert (service.abilities.context_tokens, service.abilities.audio_bytes) == (4096, 1_048_576)
     assert service.sample_rate == 8000
     assert "ENABLE_AUDIO_PROCESSING is off" in capsys.readouterr().out
+
+
+def test_files_have_the_limits_that_are_said_to_be_the_defaults() -> None:
+    assert getattr(App(scripted())._media(), "_limits") == Limits()  # noqa: B009 - the port does not tell
 
 
 def test_how_many_may_come_in_and_what_they_may_do_reaches_those_who_count_them() -> None:

@@ -30,7 +30,7 @@ from msgspec import Struct
 
 from realtime.errors import MediaError
 from realtime.media.limits import Limits
-from realtime.media.readings import Clip, Picture, Reading, Samples, Wanted, WantedClip, WantedPicture, WantedSound
+from realtime.media.readings import URI_HEAD, Clip, Picture, Reading, Samples, Wanted, WantedClip, WantedPicture, WantedSound
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,6 @@ OPEN_FILES = 32
 
 NICE = 10
 """The loop and the models go first: a picture may be late, a voice may not."""
-
-URI_HEAD = 256
-"""Bytes within which the comma of a data URI has to be; in between is a media type (RFC 2397), which nobody reads."""
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""

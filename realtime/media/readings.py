@@ -6,6 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+URI_HEAD = 256
+"""Characters within which the comma of a data URI has to be; in between is a media type (RFC 2397), which nobody reads."""
+
 Detail = Literal["auto", "low", "high"]
 """How closely a model is to look (OpenAI API, `image_url.detail`)."""
 

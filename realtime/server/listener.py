@@ -54,10 +54,8 @@ answered, one over the limit ends the socket."""
 PING_SECONDS = 20
 """Between pings, as upstream does (PROTOCOL 1.4)."""
 
-
 BACKLOG = socket.SOMAXCONN
 """Connections that may wait to be accepted, within what the kernel allows: after a restart everybody comes back at once."""
-
 
 ENTERING = 3
 """Turns of asyncio's loop from the acceptance of a connection to the task that serves it; a server that is closed in between drops it."""
@@ -68,6 +66,8 @@ class Socket(ServerConnection):
 
     place: Place | None = None
     """Of its client, once it may come in."""
+    admission: Admission | ClientError | None = None
+    """Who its client is, or why that is nobody; None until it has been asked."""
 
     def __init__(self, *arguments: Any, largest: int, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -234,17 +234,21 @@ class Listener:
         if not access.origins.allow(request):
             log.info("%s: a page of %s was refused", _whose(socket), request.headers.get_all("Origin"))
             return http.text(HTTPStatus.FORBIDDEN, http.FOREIGN_PAGE + "\n")
-        refusal = self._crowded(socket, request)
+        socket.admission = self._admit(request)
+        refusal = self._crowded(socket, request, socket.admission)
         if refusal is None and path in http.AZURE_PATHS:  # all others are told on the socket (PROTOCOL 1.4)
-            refusal = self._unauthorized(socket, request)
+            refusal = _unauthorized(socket, socket.admission)
         return refusal
 
-    def _crowded(self, socket: Socket, request: Request) -> Response | None:
-        """Give the client a place, or refuse it one. Who has no key has one, too, for as long as it takes to say so."""
+    def _admit(self, request: Request) -> Admission | ClientError:
         try:
-            key = self._service.access.admit(request, _now()).key
-        except ClientError:
-            key = None
+            return self._service.access.admit(request, _now())
+        except ClientError as error:
+            return error
+
+    def _crowded(self, socket: Socket, request: Request, admission: Admission | ClientError) -> Response | None:
+        """Give the client a place, or refuse it one. Who has no key has one, too, for as long as it takes to say so."""
+        key = None if isinstance(admission, ClientError) else admission.key
         address = self._service.addresses.whose(_peer(socket), request)
         try:
             socket.sit(self._crowd.enter(address, key, asyncio.get_running_loop().time(), lag=self._health.lag))
@@ -256,21 +260,14 @@ class Listener:
 
     async def _tell_health(self, socket: ServerConnection, request: Request) -> Response:
         """Who must have a key to come in must have one to see what others do."""
-        refusal = self._unauthorized(socket, request) if http.path(request) == health.METRICS_PATH else None
+        refusal = _unauthorized(socket, self._admit(request)) if http.path(request) == health.METRICS_PATH else None
         return refusal or await self._health.answer(http.path(request))
-
-    def _unauthorized(self, socket: ServerConnection, request: Request) -> Response | None:
-        try:
-            self._service.access.admit(request, _now())
-        except ClientError as error:
-            log.info("%s was refused: %s", _whose(socket), error)
-            return http.refusal(HTTPStatus.UNAUTHORIZED, error)
-        return None
 
     async def _serve(self, socket: ServerConnection) -> None:
         assert isinstance(socket, Socket)
         assert socket.request is not None
         assert socket.place is not None
+        assert socket.admission is not None
         if self._health.draining:  # it was let in a moment before
             await socket.close(GOING_AWAY, "server is shutting down")
             return
@@ -278,15 +275,16 @@ class Listener:
         codec = self._codecs[dialect]
         service, ids = self._service, self._service.new_ids()
         try:
-            admission = service.access.admit(socket.request, _now())
-            session = self._session(codec, socket.request, ids, admission)
+            if isinstance(socket.admission, ClientError):
+                raise socket.admission
+            session = self._session(codec, socket.request, ids, socket.admission)
         except ClientError as error:
             log.info("%s was refused: %s", _whose(socket), error)
             socket.place.leave()  # strangers who linger at the door shall not fill the house
             await _turn_away(socket, codec, ids, error)
             return
         logs.session_id.set(session.settings.id)
-        log.debug("%s came in with the key %s", _whose(socket), admission.key and admission.key.name)
+        log.debug("%s came in with the key %s", _whose(socket), socket.admission.key and socket.admission.key.name)
         outbox, clock = Outbox(socket, service.latency), asyncio.get_running_loop().time
         meter = Meter(service.metrics, dialect, clock=clock, when_written=outbox.when_written, words=service.log_content)
         intake, allowance = Intake(ids, service.abilities), socket.place.allowance
@@ -319,6 +317,14 @@ class Listener:
         update = self._codecs[claims.dialect].decode(claims.update)
         assert isinstance(update, SessionUpdate)  # nothing else is minted
         return update
+
+
+def _unauthorized(socket: ServerConnection, admission: Admission | ClientError) -> Response | None:
+    """The refusal over HTTP; None for whoever may come in."""
+    if isinstance(admission, Admission):
+        return None
+    log.info("%s was refused: %s", _whose(socket), admission)
+    return http.refusal(HTTPStatus.UNAUTHORIZED, admission)
 
 
 async def _turn_away(socket: ServerConnection, codec: Codec, ids: Ids, error: ClientError) -> None:

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.media import files, formats, pcm
-from realtime.media.readings import Clip, Picture, Reading, Samples, Wanted, WantedClip, WantedPicture, WantedSound
+from realtime.media.readings import URI_HEAD, Clip, Picture, Reading, Samples, Wanted, WantedClip, WantedPicture, WantedSound
 from realtime.session.abilities import Abilities
 from realtime.session.effects import Abandon, Effect, Read
 from realtime.session.ids import Ids
@@ -38,9 +38,6 @@ MAX_HELD = 256
 
 MAX_HELD_BYTES = 64 * 1024 * 1024
 """Characters and bytes of files that are held before it: one that is larger may come, the next must wait."""
-
-URI_HEAD = 256
-"""Characters within which the comma of a `data:` URI has to be."""
 
 FRAME: Detail = "low"
 """How closely the frames of a camera are looked at: there are many."""

@@ -200,8 +200,9 @@ class Responses:
 
     def _confess(self, response: Response, items: tuple[Item, ...]) -> None:
         """A model that sees nothing would say what comes to its mind of a picture: the first answer after one begins with the truth."""
-        shows = any(isinstance(part, InputImage) for item in items if isinstance(item, Message) for part in item.content)
-        if shows and not self._abilities.sees and not self._confessed:
+        if self._abilities.sees or self._confessed:
+            return
+        if any(isinstance(part, InputImage) for item in items if isinstance(item, Message) for part in item.content):
             self._confessed = True
             self._write(response, BLIND, response.add_text)
 
