@@ -4,6 +4,8 @@
     +-- ClientError    the client's mistake: becomes an `error` event, the session lives on
     +-- EngineError    a model or an endpoint failed: becomes the outcome of what it was asked for
     +-- MediaError     a picture, a sound or a clip can't be used: becomes a `ClientError` of the part that it came in
+    +-- StoreError     a session can't be stored or read: it is not acknowledged, and its client is told to try again
+    |   +-- Superseded somebody else writes this session now, or it was deleted
     +-- ConfigError    the operator's mistake: one line on stderr, exit status 2
 
 Anything else that escapes is our own bug: it is logged with its traceback and the socket is closed with 1011.
@@ -64,6 +66,14 @@ class MediaError(RealtimeError):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+class StoreError(RealtimeError):
+    """Raised when the store of sessions fails: it can't be reached, is full, or holds what nobody can read. The text is for the log."""
+
+
+class Superseded(StoreError):
+    """Raised when a session is no longer ours to write: it was claimed by somebody else, or deleted."""
 
 
 class ConfigError(RealtimeError):

@@ -7,11 +7,11 @@ cancelling the task that awaits an engine abandons the work at once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 from numpy.typing import NDArray
 
 from realtime.media.readings import Reading, Wanted
@@ -274,3 +274,80 @@ class ToolServers(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+# Sessions that outlive their process
+
+HEAD = "head"
+"""Key of the record that every stored session has; the journal says what is in it."""
+
+
+class Change(Struct):
+    """What is to be stored of a session: all of it, or nothing."""
+
+    put: dict[str, bytes] = field(default_factory=dict)
+    """Records by their keys; each takes the place of one under the same key."""
+    drop: set[str] = field(default_factory=set)
+    """Keys of records that are no more; those that never were among them."""
+
+
+class Stored(Struct, frozen=True):
+    """A session as it was stored."""
+
+    epoch: int
+    """Counts its claims, from 1: who writes says which one is theirs."""
+    records: dict[str, bytes]
+
+
+class Summary(Struct, frozen=True):
+    """What a store knows of a session without reading it."""
+
+    session_id: str
+    touched: float
+    """When it was last written, Unix seconds."""
+    size: int
+    """Bytes of its records and their keys."""
+
+
+class Store(Protocol):
+    """The sessions of one process, or of several that share it. Every method raises `StoreError` where the store fails.
+
+    One writes a session at a time: who `claim`ed it last. What `create`, `commit` and `delete` have returned from survives the end of the
+    process. Sessions that nobody has written to for as long as the store keeps them are gone, as if deleted.
+    """
+
+    name: str
+    """For the line at start-up."""
+
+    async def open(self) -> None:
+        """Make it ready: once, before all else."""
+
+    async def create(self, session_id: str, change: Change) -> None:
+        """Store a new session, whose first epoch is its creator's."""
+
+    async def commit(self, session_id: str, epoch: int, change: Change) -> None:
+        """Raises `Superseded` where that epoch is over, and stores nothing then."""
+
+    async def head(self, session_id: str) -> bytes | None:
+        """Its head alone; None where there is no such session."""
+
+    async def claim(self, session_id: str) -> Stored | None:
+        """Begin a new epoch, and read everything, in one step; None where there is no such session."""
+
+    async def superseded(self, epochs: Mapping[str, int]) -> set[str]:
+        """Those of these sessions whose epoch is over, or that are gone."""
+
+    async def touch(self, session_ids: Collection[str]) -> None:
+        """They are in use: they are kept from now on for as long as one that was just written."""
+
+    async def delete(self, session_id: str) -> bool:
+        """False where there was no such session."""
+
+    def sessions(self) -> AsyncIterator[Summary]:
+        """All of them, the one that was written last first where the store can say."""
+
+    async def read(self, session_id: str) -> Stored | None:
+        """Everything, without a claim."""
+
+    async def close(self) -> None:
+        """Write what was begun, and let go."""
