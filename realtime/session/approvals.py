@@ -8,6 +8,7 @@ A call that was approved of serves no response: it runs beside them, and the cli
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -19,8 +20,18 @@ from realtime.session.effects import Abandon, CallTool, Effects
 from realtime.session.ids import Ids
 from realtime.session.inputs import ToolBroke, ToolReturned
 from realtime.wire import server
-from realtime.wire.items import HttpError, McpApprovalResponse, McpCall, McpError, ProtocolError, ToolExecutionError, check_nesting
+from realtime.wire.items import (
+    HttpError,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpError,
+    ProtocolError,
+    ToolExecutionError,
+    check_nesting,
+)
 from realtime.wire.mcp import McpTool
+from realtime.wire.settings import Tool
 
 MAX_ASKED = 256
 """Requests that may wait for an answer: nobody reads more, and those out of band are in no conversation to be deleted from."""
@@ -79,6 +90,15 @@ class Approvals:
         if len(self._asked) == MAX_ASKED:
             del self._asked[next(iter(self._asked))]
         self._asked[request_id] = asked
+
+    def remember(self, tools: Iterable[Tool]) -> None:
+        """Requests of the conversation that nobody has answered wait again, as far as their server is among these tools."""
+        items = [entry.item for entry in self._conversation]
+        answered = {item.approval_request_id for item in items if isinstance(item, McpApprovalResponse)}
+        named = {tool.server_label: tool for tool in tools if isinstance(tool, McpTool)}
+        for item in items:
+            if isinstance(item, McpApprovalRequest) and item.id not in answered | self._asked.keys() and item.server_label in named:
+                self.ask(str(item.id), Asked(named[item.server_label], item.name, item.arguments, item.extra_content))
 
     def check(self, answer: McpApprovalResponse, param: str) -> None:
         """Raises `ClientError` for an answer to nothing. `param` is where the item stood in the event."""

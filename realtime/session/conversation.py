@@ -21,6 +21,8 @@ class Entry(Struct):
     item: Item
     sounds: dict[int, Sound] = field(default_factory=dict)
     """By content index."""
+    rank: float = 0.0
+    """Entries stand in the order of their ranks, so that each can be stored by itself."""
 
     @property
     def id(self) -> str:
@@ -85,6 +87,8 @@ class Conversation:
         self._order: list[str] = []
         self.sounds = Store()
         self.pictures = Store()
+        self.changed: set[str] = set()
+        """Ids of the items that have come, changed or gone since somebody emptied this (`journal`)."""
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._entries
@@ -123,12 +127,24 @@ class Conversation:
         index = len(self._order) if index is None else index
         self._entries[entry.id] = entry
         self._order.insert(index, entry.id)
+        self._rank(entry, index)
         self.weigh(entry)
         return self._order[index - 1] if index else None
+
+    def _rank(self, entry: Entry, index: int) -> None:
+        """Between its neighbours. Where there is no number left between them, all are counted anew."""
+        before = self._entries[self._order[index - 1]].rank if index else 0.0
+        after = self._entries[self._order[index + 1]].rank if index + 1 < len(self._order) else before + 2
+        entry.rank = (before + after) / 2
+        if not before < entry.rank < after:
+            for rank, each in enumerate(self, 1):
+                each.rank = float(rank)
+            self.changed.update(self._order)
 
     def finish(self, item: Item, sounds: dict[int, Sound]) -> str | None:
         """An item that was being written is whole; returns the id of the one before it."""
         entry = Entry(snapshot(item), sounds)
+        entry.rank = self._entries[entry.id].rank
         self._entries[entry.id] = entry
         self.weigh(entry)
         return self.previous_id(entry.id)
@@ -145,13 +161,20 @@ class Conversation:
     def delete(self, item_id: str) -> None:
         del self._entries[item_id]
         self._order.remove(item_id)
+        self.changed.add(item_id)
         self.sounds.put(item_id, 0)
         self.pictures.put(item_id, 0)
+
+    def note(self, item_id: str) -> None:
+        """The words of a spoken part are known; its item may be gone, or be no part of the conversation."""
+        if item_id in self._entries:
+            self.changed.add(item_id)
 
     # Sounds and pictures are large, and a conversation is long
 
     def weigh(self, entry: Entry) -> None:
         """Count the sounds and the pictures of an entry, which came or changed."""
+        self.changed.add(entry.id)
         self.sounds.put(entry.id, sum(sound.held for sound in entry.sounds.values()))
         self.pictures.put(entry.id, sum(len(picture.image_url or "") for picture in entry.pictures))
 

@@ -21,6 +21,19 @@ class Opened(Struct, frozen=True, tag=True):
     """The client is connected."""
 
 
+class Resumed(Struct, frozen=True, tag=True):
+    """The client of a session that was there before is connected, again or for the first time."""
+
+    expires_at: int
+    """Unix seconds: when the session will have lasted as long as one may, counted from now."""
+    whole: bool
+    """Is everything to be told? Else the client knows what there is, or is given what it missed."""
+
+
+class ClientLeft(Struct, frozen=True, tag=True):
+    """The client is gone, and is not waited for."""
+
+
 class FrameRefused(Struct, frozen=True, tag=True):
     """A frame arrived that is no client event."""
 
@@ -230,7 +243,19 @@ ToolOutcome = ToolsListed | ToolListingBroke | ToolReturned | ToolBroke
 
 Outcome = ResponseOutcome | ToolOutcome | SpeechScored | SpeechTranscribed | TranscriptionBroke | TurnJudged | DetectionFailed
 
-Input = Outcome | ClientEvent | Opened | FrameRefused | PictureSeen | FilesAwaited | FilesSettled | TimePassed | ServerStopping
+Input = (
+    Outcome
+    | ClientEvent
+    | Opened
+    | Resumed
+    | ClientLeft
+    | FrameRefused
+    | PictureSeen
+    | FilesAwaited
+    | FilesSettled
+    | TimePassed
+    | ServerStopping
+)
 
 Happening = Input | FileOutcome
 """What may happen; a file's outcome goes no further than to the intake."""

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from realtime.errors import ClientError
 from realtime.session.abilities import Abilities
-from realtime.session.admission import admit, check_audio
+from realtime.session.admission import check_audio
 from realtime.session.camera import Camera
 from realtime.session.conversation import Conversation, Entry
 from realtime.session.ear import Ear, Heard, TurnBegan, TurnEnded, TurnPaused
+from realtime.session.editing import Editor
 from realtime.session.effects import Close, Effect, Effects
 from realtime.session.ids import Ids
 from realtime.session.inputs import (
@@ -24,6 +26,7 @@ from realtime.session.inputs import (
     CallGenerated,
     ClauseSounded,
     ClauseSpoken,
+    ClientLeft,
     DetectionFailed,
     FilesAwaited,
     FilesSettled,
@@ -34,6 +37,7 @@ from realtime.session.inputs import (
     Outcome,
     PictureSeen,
     ResponseBroke,
+    Resumed,
     ServerStopping,
     SpeechGenerated,
     SpeechScored,
@@ -55,9 +59,8 @@ from realtime.session.speaking import Draft, Speaking
 from realtime.session.transcripts import Transcripts
 from realtime.session.turns import WINDOW_MS
 from realtime.session.updates import updated
-from realtime.session.view import shown
 from realtime.wire import client, server
-from realtime.wire.items import FunctionCallOutput, InputAudio, InputImage, McpApprovalResponse, Message, OutputAudio
+from realtime.wire.items import InputAudio, InputImage, Message
 from realtime.wire.settings import AnySettings, ServerVad, Settings, SettingsPatch, seconds
 
 GOING_AWAY = 1001
@@ -76,9 +79,16 @@ class Answered(Struct, frozen=True):
 class Session:
     """Everything about one client, but the wires."""
 
-    def __init__(self, settings: AnySettings, ids: Ids, abilities: Abilities = Abilities()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        settings: AnySettings,
+        ids: Ids,
+        abilities: Abilities = Abilities(),  # noqa: B008 - frozen
+        conversation: Conversation | None = None,
+    ) -> None:
+        """`conversation`: one that goes on; what was said in it is as it was."""
         self.settings = settings
-        self.conversation = Conversation(ids.new("conv"))
+        self.conversation = conversation or Conversation(ids.new("conv"))
         self._sounds, self._pictures = self.conversation.sounds, self.conversation.pictures
         self._abilities = abilities
         self._ids = ids
@@ -90,6 +100,7 @@ class Session:
         """Ids of the items that are on their way."""
         self._transcripts = Transcripts(self.conversation, self._effects)
         self._responses = Responses(self.conversation, self._transcripts, self._effects, ids, abilities)
+        self._editor = Editor(self.conversation, self._responses, self._effects, ids, abilities)
         self._owed: Response | None = None
         """A turn ended while this response was running and not to be interrupted: it is answered next."""
         self._playback = Playback()
@@ -121,6 +132,10 @@ class Session:
                 self._come_out(input)
             case Opened():
                 self._open(now)
+            case Resumed():
+                self._resume(input, now)
+            case ClientLeft():
+                self._leave()
             case FrameRefused(error=error):
                 self._refuse(error)
             case PictureSeen():
@@ -167,11 +182,31 @@ class Session:
     # Beginning and end
 
     def _open(self, now: float) -> None:
+        self._announce(now)
+        if isinstance(self.settings, Settings):
+            self._responses.adopt_tools(self.settings.tools)  # a client secret may bring some
+
+    def _announce(self, now: float) -> None:
         self._deadline = now + self._abilities.session_seconds
         self._effects.send(server.SessionCreated(session=self.settings))
         if isinstance(self.settings, Settings):
             self._effects.send(server.ConversationCreated(conversation=server.Conversation(self.conversation.id)))
-            self._responses.adopt_tools(self.settings.tools)  # a client secret may bring some
+
+    def _resume(self, resumed: Resumed, now: float) -> None:
+        """What was to be done for the conversation when its process ended is asked for again."""
+        self.settings = replace(self.settings, expires_at=resumed.expires_at)
+        self._announce(now)
+        if resumed.whole:
+            self._editor.tell_all()
+        if isinstance(self.settings, Settings):
+            self._responses.remember(self.settings.tools)
+        for entry in self.conversation:
+            self._transcribe(entry)
+
+    def _leave(self) -> None:
+        """Nobody listens: what runs ends, and is kept as far as it came."""
+        self._responses.cancel_all()
+        self._closed = True
 
     def _pass_time(self, now: float) -> None:
         idle = self._idle_deadline()
@@ -221,13 +256,15 @@ class Session:
             case client.InputAudioBufferClear():
                 self._clear(event)
             case client.ConversationItemCreate():
-                self._create_item(event)
+                self._transcribe(self._editor.create(event, self.settings, taken=self._speaking.id))
             case client.ConversationItemRetrieve():
-                self._retrieve(event)
+                self._editor.retrieve(event)
             case client.ConversationItemTruncate():
-                self._truncate(event)
+                self._editor.truncate(event)
             case client.ConversationItemDelete():
-                self._delete(event)
+                self._editor.delete(event)
+                self._transcripts.forget(event.item_id)
+                self._heard(event.item_id)
             case client.ResponseCreate():
                 self._respond(event)
             case client.ResponseCancel():
@@ -331,7 +368,7 @@ class Session:
         entry = Entry(item, {0: Sound(self._ear.buffer.format, audio)})
         committed = server.InputAudioBufferCommitted(previous_item_id=self.conversation.last_id, item_id=entry.id)
         self._effects.send(committed, answers)
-        self._add(entry, None, pictures=False)  # the client has them, and did not ask
+        self._editor.add(entry, pictures=False)  # the client has them, and did not ask
         return entry
 
     def _break_silence(self) -> None:
@@ -362,65 +399,6 @@ class Session:
         self._files.discard(id)
         words = {entry.id for entry in self.conversation if self._transcripts.pending(entry.id)}
         self._responses.settle_files(id, words)
-
-    def _add(self, entry: Entry, index: int | None, answers: str | None = None, *, pictures: bool = True) -> None:
-        previous = self.conversation.insert(entry, index)
-        for event in (server.ConversationItemAdded, server.ConversationItemDone):
-            self._effects.send(event(previous_item_id=previous, item=shown(entry.item, pictures=pictures)), answers)
-
-    def _create_item(self, event: client.ConversationItemCreate) -> None:
-        index = self.conversation.place(event.previous_item_id)
-        entry = admit(event.item, "item", format=self.settings.audio.input.format, abilities=self._abilities, ids=self._ids)
-        if entry.id in self.conversation or entry.id == self._speaking.id:  # the open turn's id is announced, so it is taken
-            raise ClientError(
-                "item_create_duplicate_item_id", f"Error adding item: an item with id '{entry.id}' already exists.", param="item.id"
-            )
-        if isinstance(entry.item, FunctionCallOutput) and not self.conversation.calls(entry.item.call_id):
-            message = f"Error adding item: no tool has been called with the call_id '{entry.item.call_id}'."
-            raise ClientError("invalid_value", message, param="item.call_id")
-        if isinstance(entry.item, McpApprovalResponse):
-            self._responses.approvals.check(entry.item, "item")
-        self._add(entry, index, event.event_id)
-        if isinstance(entry.item, McpApprovalResponse):
-            self._responses.approvals.answer(entry.item)
-        self._transcribe(entry)
-
-    def _find(self, item_id: str, action: str) -> Entry:
-        entry = self.conversation.find(item_id)
-        if entry is None:
-            verb = {"delete": "deleting", "retrieve": "retrieving"}[action]
-            message = f"Error {verb} item: the item with id '{item_id}' does not exist."
-            raise ClientError(f"item_{action}_invalid_item_id", message, param="item_id")
-        return entry
-
-    def _retrieve(self, event: client.ConversationItemRetrieve) -> None:
-        entry = self._find(event.item_id, "retrieve")
-        self._effects.send(server.ConversationItemRetrieved(item=shown(entry.item, entry.sounds)), event.event_id)
-
-    def _delete(self, event: client.ConversationItemDelete) -> None:
-        entry = self._find(event.item_id, "delete")
-        self._responses.release(entry.id)
-        self.conversation.delete(entry.id)
-        self._effects.send(server.ConversationItemDeleted(item_id=entry.id), event.event_id)
-        self._transcripts.forget(entry.id)
-        self._heard(entry.id)
-
-    def _truncate(self, event: client.ConversationItemTruncate) -> None:
-        self._responses.stop_writing(event.item_id)
-        entry = self.conversation.find(event.item_id)
-        if entry is None:
-            raise ClientError("item_truncate_invalid_item_id", f"Item with item_id not found: {event.item_id}", param="item_id")
-        part = entry.part(event.content_index)
-        sound = entry.sounds.get(event.content_index)
-        if not isinstance(part, OutputAudio) or sound is None:
-            raise ClientError("unsupported_content_type", "Only model output audio messages can be truncated", param="content_index")
-        if event.audio_end_ms > sound.ms:
-            message = f"Audio content of {sound.ms}ms is already shorter than {event.audio_end_ms}ms"
-            raise ClientError("invalid_value", message, param="audio_end_ms")
-        part.transcript = sound.truncate(event.audio_end_ms)
-        self.conversation.weigh(entry)
-        truncated = server.ConversationItemTruncated(item_id=entry.id, content_index=event.content_index, audio_end_ms=event.audio_end_ms)
-        self._effects.send(truncated, event.event_id)
 
     # Transcripts
 

@@ -192,6 +192,14 @@ class ToolServers:
         """The items of the listings that are under way."""
         return {str(listing.item.id) for listing in self._listings.values() if listing.state == "pending"}
 
+    def remember(self, tools: Iterable[Tool]) -> None:
+        """What the conversation says that these servers offer need not be asked again."""
+        items = [entry.item for entry in self._conversation]
+        for each in servers(tools):
+            for item in items:
+                if isinstance(item, McpListTools) and item.server_label == each.server_label and item.status == "completed":
+                    self._listings.setdefault(_key(each), Listing(item, "listed")).item = item
+
     def adopt(self, tools: Iterable[Tool]) -> None:
         """These are the session's tools now. Servers that are no longer among them are forgotten."""
         named = {_key(each) for each in servers(tools)}

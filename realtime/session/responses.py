@@ -44,7 +44,7 @@ from realtime.session.seeing import is_frame, is_watched, seen
 from realtime.session.transcripts import Transcripts
 from realtime.session.updates import terms
 from realtime.wire import client, server
-from realtime.wire.items import InputAudio, InputImage, Item, ItemReference, Message
+from realtime.wire.items import InputAudio, InputImage, Item, ItemReference, Message, OutputAudio
 from realtime.wire.settings import Settings, Tool
 
 
@@ -122,6 +122,15 @@ class Responses:
     def adopt_tools(self, tools: tuple[Tool, ...]) -> None:
         """These are the session's tools now: servers among them that are new are asked what they offer."""
         self.servers.adopt(tools)
+
+    def remember(self, tools: tuple[Tool, ...]) -> None:
+        """Of a conversation that goes on: what its items say of servers, of calls to be approved of, and whether the voice was heard."""
+        self.spoken = self.spoken or any(
+            isinstance(entry.part(index), OutputAudio) for entry in self._conversation for index in entry.sounds
+        )
+        self.servers.remember(tools)
+        self.approvals.remember(tools)
+        self.adopt_tools(tools)
 
     def create(
         self,
@@ -361,17 +370,24 @@ class Responses:
         self.stop_writing(item_id)
 
     def fail_all(self, error: server.ErrorInfo) -> None:
+        self._end_all(lambda response: response.fail(error), error.message)
+
+    def cancel_all(self) -> None:
+        """Nobody is there any more who could read them."""
+        self._end_all(lambda response: response.cancel("client_cancelled"), "The client left.")
+
+    def _end_all(self, end: Callable[[Response], None], message: str) -> None:
         for response in self._running.values():
-            response.fail(error)
+            end(response)
         self._running.clear()
         self.active = None
         self._asides.clear()
         self._final.clear()
         if self._next is not None:
             wanted, self._next = self._next, None
-            Response(wanted.terms, self._conversation, self.approvals, self._effects, self._ids).fail(error)
-        self.servers.fail_all(error.message)
-        self.approvals.fail_all(error.message)
+            end(Response(wanted.terms, self._conversation, self.approvals, self._effects, self._ids))
+        self.servers.fail_all(message)
+        self.approvals.fail_all(message)
 
     def _finish(self, response: Response, reason: CancelReason) -> None:
         wanted, self._next = (self._next, None) if response.default else (None, self._next)

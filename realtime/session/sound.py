@@ -29,6 +29,17 @@ class Stretch(Struct):
     samples: int = 0
 
 
+class KeptSound(Struct, frozen=True):
+    """A `Sound` as it is stored."""
+
+    format: AudioFormat
+    audio: bytes
+    size: int
+    """Bytes that it had before it was released."""
+    released: bool
+    stretches: list[Stretch]
+
+
 class Sound:
     """Audio in pieces, as it came."""
 
@@ -39,6 +50,15 @@ class Sound:
         self._size = len(audio)
         self.released = False
         """The samples are gone; how long they were, and which words they carried, is still known."""
+
+    @classmethod
+    def of(cls, kept: KeptSound) -> Sound:
+        sound = cls(kept.format, kept.audio)
+        sound._size, sound._stretches, sound.released = kept.size, kept.stretches, kept.released
+        return sound
+
+    def keep(self) -> KeptSound:
+        return KeptSound(self.format, self.audio, self._size, self.released, self._stretches)
 
     @property
     def audio(self) -> bytes:

@@ -102,6 +102,7 @@ class Transcripts:
             speech_ms=pending.speech_ms,
             audio_ms=round(outcome.seconds * 1000),
         )
+        self._conversation.note(item_id)
         if not pending.announced:
             return
         logprobs: list[server.LogProb] | UnsetType = UNSET

@@ -1,0 +1,155 @@
+"""What of a session outlives its process: what is stored of it, what of that has changed, and how it is read again.
+
+A session is stored as records, each under its own key, so that a change costs what has changed and what is deleted is gone:
+
+    head                    the version of all this, the owner, the settings, the conversation's id
+    item.<id>               an item and its rank among the others
+    sound.<index>.<id>      the sound of one of its parts
+
+What is still being written is not stored, nor is what a running turn has heard so far: nobody was told that we have it. Records are msgpack;
+what a later version adds has defaults, so that whatever an earlier one wrote can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from realtime.errors import StoreError
+from realtime.ports import HEAD, Change
+from realtime.session.conversation import Conversation, Entry
+from realtime.session.machine import Session
+from realtime.session.sound import KeptSound, Sound
+from realtime.wire.items import Item
+from realtime.wire.settings import AnySettings, shown
+
+VERSION = 1
+"""Of the records. A reader knows its own and all before it."""
+
+ITEM, SOUND = "item.", "sound."
+
+
+class Head(Struct, omit_defaults=True):
+    """What there is one of."""
+
+    version: int
+    settings: AnySettings
+    conversation_id: str
+    created: float
+    """Unix seconds."""
+    owner: str | None = None
+    """Name of the key whose session it is; None where nobody needed one."""
+
+
+class KeptItem(Struct, omit_defaults=True):
+    """An item, without its sounds."""
+
+    rank: float
+    item: Item
+
+
+class Remembered(Struct):
+    """A session, read again."""
+
+    head: Head
+    conversation: Conversation
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_heads, _items, _sounds = msgspec.msgpack.Decoder(Head), msgspec.msgpack.Decoder(KeptItem), msgspec.msgpack.Decoder(KeptSound)
+
+
+class Journal:
+    """Of one session; `changes` tells each change once."""
+
+    def __init__(self, session: Session, head: Head, *, secrets: bool) -> None:
+        """`secrets`: may those of tool servers be stored? Without them, a server that needs them has to be named anew."""
+        self._session = session
+        self._conversation = session.conversation
+        self._head = head
+        self._secrets = secrets
+        self._settings: AnySettings | None = None
+        """As they were last stored."""
+        self._sounds: dict[str, dict[int, int]] = {}
+        """How many bytes are stored of each sound, by item and content index: sounds are large, and change rarely."""
+
+    @property
+    def changed(self) -> bool:
+        """Is there anything to store?"""
+        return bool(self._conversation.changed) or self._session.settings is not self._settings
+
+    def adopt(self, remembered: Remembered) -> None:
+        """What was read again is stored already."""
+        self._settings = self._session.settings
+        self._conversation.changed.clear()
+        for entry in remembered.conversation:
+            self._sounds[entry.id] = {index: sound.held for index, sound in entry.sounds.items()}
+
+    def take(self) -> Change:
+        """What has changed since the last time."""
+        change = Change()
+        if self._session.settings is not self._settings:
+            self._settings = self._session.settings
+            settings = self._settings if self._secrets else shown(self._settings)
+            change.put[HEAD] = _encode(replace(self._head, settings=settings))
+        for item_id in self._conversation.changed:
+            entry = self._conversation.find(item_id)
+            if entry is None:
+                self._drop(item_id, change)
+            elif entry.item.status != "in_progress":
+                change.put[ITEM + item_id] = _encode(KeptItem(entry.rank, entry.item))
+                self._put_sounds(entry, change)
+        self._conversation.changed.clear()
+        return change
+
+    def _drop(self, item_id: str, change: Change) -> None:
+        change.drop.add(ITEM + item_id)
+        change.drop.update(_sound_key(item_id, index) for index in self._sounds.pop(item_id, ()))
+
+    def _put_sounds(self, entry: Entry, change: Change) -> None:
+        stored = self._sounds.setdefault(entry.id, {}) if entry.sounds else {}
+        for index, sound in entry.sounds.items():
+            if stored.get(index) != sound.held:
+                stored[index] = sound.held
+                change.put[_sound_key(entry.id, index)] = _encode(sound.keep())
+
+
+def _sound_key(item_id: str, index: int) -> str:
+    return f"{SOUND}{index}.{item_id}"
+
+
+def read_head(record: bytes) -> Head:
+    """Raises `StoreError` for what is no head, or is one of a later version."""
+    try:
+        head = _heads.decode(record)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"a stored session can't be read: {error}") from error
+    if head.version > VERSION:
+        raise StoreError(f"a stored session has version {head.version}; this server reads versions up to {VERSION}")
+    return head
+
+
+def read(records: Mapping[str, bytes]) -> Remembered:
+    """The session that was stored so. Raises `StoreError` for what can't be read."""
+    if HEAD not in records:
+        raise StoreError("a stored session has no head")
+    head, entries = read_head(records[HEAD]), {}
+    sounds: dict[str, dict[int, Sound]] = {}
+    try:
+        for key, record in records.items():
+            if key.startswith(ITEM):
+                kept = _items.decode(record)
+                entries[key.removeprefix(ITEM)] = Entry(kept.item, rank=kept.rank)
+            elif key.startswith(SOUND):
+                index, _, item_id = key.removeprefix(SOUND).partition(".")
+                sounds.setdefault(item_id, {})[int(index)] = Sound.of(_sounds.decode(record))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise StoreError(f"a stored session can't be read: {error}") from error
+    conversation = Conversation(head.conversation_id)
+    for item_id, entry in sorted(entries.items(), key=lambda pair: pair[1].rank):
+        entry.sounds = dict(sorted(sounds.get(item_id, {}).items()))
+        conversation.insert(entry)
+    return Remembered(head, conversation)
