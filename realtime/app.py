@@ -34,10 +34,11 @@ from realtime.server.client_secrets import ClientSecrets
 from realtime.server.crowd import Bounds
 from realtime.server.http import CLASSIC_PATH, STANDARD_PATH
 from realtime.server.ids import RandomIds
-from realtime.server.listener import Listener, Service
+from realtime.server.listener import Listener
 from realtime.server.notify import Notifier
 from realtime.server.origins import Origins, is_loopback
 from realtime.server.quotas import Quota
+from realtime.server.service import Service
 from realtime.server.sockets import inherited, is_local
 from realtime.session.abilities import Abilities
 from realtime.supervisor import Supervisor

@@ -19,16 +19,17 @@ from prometheus_client import (
 _CODES = """
     array_above_max_length audio_disabled audio_file_too_large audio_parse_error audio_timeout audio_too_long audio_unintelligible
     cannot_update_voice connection_error context_length_exceeded conversation_already_has_active_response credit_balance_exhausted
-    decimal_above_max_value decimal_below_min_value engine_closed generation_failed image_disabled image_file_too_large image_parse_error
-    image_timeout image_too_large inference_rate_limit_exceeded input_audio_buffer_commit_empty input_audio_buffer_full insufficient_quota
-    integer_above_max_value integer_below_min_value internal_error invalid_api_key invalid_audio_format invalid_event invalid_image_format
-    invalid_json invalid_parameter invalid_request_error invalid_type invalid_value invalid_video_format item_create_duplicate_item_id
-    item_create_invalid_previous_item_id item_delete_invalid_item_id item_retrieve_invalid_item_id item_truncate_invalid_item_id
-    judgement_failed media_unavailable missing_required_parameter model_not_found model_unavailable not_installed object_above_max_length
-    overloaded rate_limit_exceeded response_cancel_not_active server_error server_stopping session_expired speech_failed
+    decimal_above_max_value decimal_below_min_value engine_closed generation_failed image_disabled image_file_too_large
+    image_parse_error image_timeout image_too_large inference_rate_limit_exceeded input_audio_buffer_commit_empty
+    input_audio_buffer_full insufficient_quota integer_above_max_value integer_below_min_value internal_error invalid_api_key
+    invalid_audio_format invalid_event invalid_image_format invalid_json invalid_parameter invalid_request_error invalid_type
+    invalid_value invalid_video_format item_create_duplicate_item_id item_create_invalid_previous_item_id item_delete_invalid_item_id
+    item_retrieve_invalid_item_id item_truncate_invalid_item_id judgement_failed media_unavailable missing_required_parameter
+    model_not_found model_unavailable not_installed object_above_max_length overloaded rate_limit_exceeded response_cancel_not_active
+    server_error server_stopping session_expired session_not_found session_taken_over speech_failed store_unavailable
     stream_interrupted string_above_max_length string_below_min_length timeout tool_execution_error transcription_failed
-    unknown_parameter unsupported_content_type unsupported_language video_disabled video_file_too_large video_parse_error video_timeout
-    video_too_large video_too_long
+    unknown_parameter unsupported_content_type unsupported_language video_disabled video_file_too_large video_parse_error
+    video_timeout video_too_large video_too_long
 """
 
 ERROR_CODES = frozenset(_CODES.split())
@@ -128,6 +129,20 @@ class Engines:
         self.queue = Gauge("realtime_queue_jobs", "Jobs that wait", ["queue"], registry=registry)
 
 
+class Store:
+    """What outlives the process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.commit_seconds = Histogram(
+            "realtime_store_commit_seconds", "Time to store a change of a session", registry=registry, buckets=LATENCIES
+        )
+        self.errors = Counter("realtime_store_errors", "Tries to store a change that failed", registry=registry)
+        self.resumed = Counter(
+            "realtime_sessions_resumed", "Sessions that went on, from memory or from the store", ["source"], registry=registry
+        )
+        self.waiting = Gauge("realtime_sessions_waiting", "Sessions that wait for their client to come back", registry=registry)
+
+
 class Process:
     """The process itself."""
 
@@ -147,6 +162,7 @@ class Metrics:
         self.turns = Turns(self.registry)
         self.responses = Responses(self.registry)
         self.engines = Engines(self.registry)
+        self.store = Store(self.registry)
         self.process = Process(self.registry)
 
     def text(self) -> bytes:

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 
 from realtime.runner.allowance import Allowance
+from realtime.runner.committer import Committer
 from realtime.runner.meter import ASKED, HAPPENED, TOLD, Meter
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
@@ -17,6 +18,7 @@ from realtime.session.intake import CONCERNS, Intake
 from realtime.session.machine import Session
 from realtime.wire.client import ClientEvent
 from realtime.wire.codec import Codec
+from realtime.wire.settings import AudioFormat
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +38,11 @@ class Runner:
         outbox: Outbox,
         meter: Meter,
         allowance: Allowance | None = None,
+        committer: Committer | None = None,
     ) -> None:
+        """Without a `committer`, nothing outlives the process."""
         self._session = session
+        self._committer = committer
         self._intake = intake
         self._outbox = outbox
         self._meter = meter
@@ -95,8 +100,11 @@ class Runner:
             _set(self._room, not intake.full)
 
     def _receive(self, input: Input, now: float) -> None:
-        session = self._session
-        self._perform(session.receive(input, now=now), now)
+        session, committer = self._session, self._committer
+        effects = session.receive(input, now=now)
+        if committer is not None and committer.journal.changed:
+            committer.save()  # before anything that says so
+        self._perform(effects, now)
         if session.busy is self.idle.is_set():
             _set(self.idle, not session.busy)
 
@@ -121,6 +129,16 @@ class Runner:
         self.post(inputs.TimePassed())
 
     @property
+    def busy(self) -> bool:
+        """Is a response running?"""
+        return self._session.busy
+
+    @property
+    def input_format(self) -> AudioFormat:
+        """Of the sound that the client sends."""
+        return self._session.settings.audio.input.format
+
+    @property
     def behind(self) -> bool:
         """Should the connection wait before it reads on?"""
         return self._performer.listening.behind or not self._room.is_set()
@@ -136,11 +154,13 @@ class Runner:
         await self._room.wait()
 
     async def close(self) -> None:
-        """Stop every job of the session and its timer."""
+        """Stop every job of the session and its timer, and wait until what has changed is stored."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         await self._performer.close()
+        if self._committer is not None:
+            await self._committer.flush()
         self.idle.set()
         self._room.set()
 

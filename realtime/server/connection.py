@@ -11,23 +11,26 @@ from websockets.frames import CloseCode
 
 from realtime.errors import ClientError
 from realtime.runner.allowance import Allowance
-from realtime.runner.loop import OUR_FAULT, Runner
-from realtime.runner.meter import Meter
-from realtime.runner.outbox import TOO_SLOW, Outbox
-from realtime.runner.perform import Engines
+from realtime.runner.loop import OUR_FAULT
+from realtime.runner.outbox import TOO_SLOW
 from realtime.server.idleness import Idleness
+from realtime.server.live import TRY_AGAIN_LATER, Live
 from realtime.session import inputs
-from realtime.session.intake import Intake
-from realtime.session.machine import GOING_AWAY, Session
+from realtime.session.inputs import Input
+from realtime.session.machine import GOING_AWAY
 from realtime.wire.client import ClientEvent, InputAudioBufferAppend
-from realtime.wire.codec import Codec
+from realtime.wire.server import Error, ErrorDetail
 from realtime.wire.settings import sample_rate, sample_width
 
 GOODBYE_SECONDS = 5
 """For what is still to be written, and for the client's own goodbye. One that does not read is cut off after it."""
 
-GOODBYES = {GOING_AWAY: "server_stopping", TOO_SLOW: "too_slow", OUR_FAULT: "internal_error"}
+GOODBYES = {GOING_AWAY: "server_stopping", TOO_SLOW: "too_slow", OUR_FAULT: "internal_error", TRY_AGAIN_LATER: "store_unavailable"}
 """What the codes with which this side closes mean."""
+
+TAKEN_OVER = 4001
+"""Close code of a connection whose session another one has now (RFC 6455, 7.4.2: private use). A client that came back for it would take it
+away from the other."""
 
 IDLE = "idle: nothing was sent"
 """The reason of a close."""
@@ -39,50 +42,64 @@ SAID = {"session_expired": "expired", IDLE: "idle"}
 class Connection:
     """The session of one client, for as long as the client stays."""
 
-    def __init__(
-        self,
-        socket: ServerConnection,
-        session: Session,
-        intake: Intake,
-        engines: Engines,
-        codec: Codec,
-        outbox: Outbox,
-        meter: Meter,
-        allowance: Allowance,
-        idle_seconds: float,
-    ) -> None:
+    def __init__(self, socket: ServerConnection, live: Live, allowance: Allowance, idle_seconds: float) -> None:
         """`idle_seconds`: after which a client that sends nothing is let go; 0 for never."""
         self._socket = socket
-        self._session = session
-        self._codec = codec
-        self._outbox = outbox
-        self._meter = meter
+        self._live = live
         self._allowance = allowance
         self._clock = asyncio.get_running_loop().time
-        self._runner = Runner(session, intake, engines, codec, outbox, meter, allowance)
-        self._idleness = Idleness(idle_seconds, busy=self._busy, ended=lambda: outbox.close(GOING_AWAY, IDLE))
+        self._idleness = Idleness(idle_seconds, busy=self._busy, ended=lambda: live.outbox.close(GOING_AWAY, IDLE))
+        self._writer: asyncio.Task[None] | None = None
+        self._superseded = False
+        self._farewell: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve until the socket is closed."""
-        self._meter.open()
         try:
             async with asyncio.TaskGroup() as group:
-                writer = group.create_task(self._outbox.write())
-                self._runner.post(inputs.Opened())
+                self._writer = group.create_task(self._live.outbox.write())
                 self._idleness.start()
                 await self._read()
-                writer.cancel()
+                self._writer.cancel()
         except* ConnectionClosed:
             pass
         finally:
             self._idleness.stop()
-            self._meter.close(self._reason(), self._socket.close_code)
-            await self._runner.close()
+            if self._farewell is not None:
+                await self._farewell
 
-    def _reason(self) -> str:
+    def supersede(self) -> None:
+        """Another connection has the session now: write nothing more of it, and hear nothing."""
+        self._superseded = True
+        self._idleness.stop()
+        if self._writer is not None:
+            self._writer.cancel()
+        self._farewell = asyncio.create_task(self._say_so())
+
+    async def _say_so(self) -> None:
+        error = ErrorDetail(code="session_taken_over", message="Another connection has this session now, or it was deleted.")
+        with contextlib.suppress(ConnectionClosed):
+            for frame in self._live.codec.encode(Error(event_id="event_taken_over", error=error)):
+                await self._socket.send(frame, text=True)
+            await self._socket.close(TAKEN_OVER, "session_taken_over")
+
+    @property
+    def broken(self) -> bool:
+        """Is the socket gone though nobody said goodbye?"""
+        sent, received = self._socket.protocol.close_sent, self._socket.protocol.close_rcvd
+        unanswered = sent is not None and sent.code == CloseCode.INTERNAL_ERROR  # the library's, for pings that nobody answered
+        return self._live.outbox.goodbye is None and received is None and (sent is None or unanswered)
+
+    @property
+    def close_code(self) -> int | None:
+        """Of the socket, once it is closed."""
+        return self._socket.close_code
+
+    @property
+    def reason(self) -> str:
         """Why it ended, in a word."""
-        if self._outbox.goodbye is not None:
-            code, said = self._outbox.goodbye
+        if self._live.outbox.goodbye is not None:
+            code, said = self._live.outbox.goodbye
             return SAID.get(said) or GOODBYES.get(code, "other")
         protocol = self._socket.protocol
         if protocol.close_sent is not None and protocol.close_sent.code == CloseCode.MESSAGE_TOO_BIG:
@@ -94,32 +111,36 @@ class Connection:
     @property
     def waiting_bytes(self) -> int:
         """Bytes that the client has not read yet."""
-        return self._outbox.pending
+        return self._live.outbox.pending
 
     @property
     def backlog_seconds(self) -> float:
         """Sound that the detector has not heard yet."""
-        return self._runner.backlog_seconds
+        return self._live.runner.backlog_seconds
 
     def settle(self) -> None:
         """Put what was only added up into the metrics."""
-        self._meter.settle()
+        self._live.meter.settle()
 
     # Its life
 
     async def _read(self) -> None:
-        runner = self._runner
+        runner = self._live.runner
         while True:
+            input: Input
             try:
-                runner.post(await self._allowed())
+                input = await self._allowed()
             except ClientError as error:
-                runner.post(inputs.FrameRefused(error))
+                input = inputs.FrameRefused(error)
+            if self._superseded:
+                continue
+            runner.post(input)
             if runner.behind:
                 await runner.catch_up()
 
     def _busy(self) -> bool:
         """Is the client waiting for us, so that it need not send anything, or can't?"""
-        return self._session.busy or self._runner.behind
+        return self._live.runner.busy or self._live.runner.behind
 
     async def _allowed(self) -> ClientEvent:
         """The next event that may be obeyed. Raises `ClientError`, and `ConnectionClosed` when no more come."""
@@ -138,7 +159,7 @@ class Connection:
         """The sound that it appends."""
         if not isinstance(event, InputAudioBufferAppend):
             return 0.0
-        format = self._session.settings.audio.input.format
+        format = self._live.runner.input_format
         return len(event.audio) / (sample_rate(format) * sample_width(format))
 
     async def _event(self) -> ClientEvent:
@@ -152,19 +173,19 @@ class Connection:
             if isinstance(piece, str):
                 rest.append(piece.encode())
         if not rest or isinstance(first, bytes):
-            return self._codec.decode(first)
+            return self._live.codec.decode(first)
         # Nobody else shall wait while megabytes are put together and looked through.
         return await asyncio.to_thread(self._whole, [first.encode(), *rest])
 
     def _whole(self, pieces: list[bytes]) -> ClientEvent:
-        return self._codec.decode(memoryview(b"".join(pieces)))
+        return self._live.codec.decode(memoryview(b"".join(pieces)))
 
     async def finish(self, grace_seconds: float) -> None:
         """Let running responses end, for so long at the most; then say goodbye."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
-                await self._runner.idle.wait()
-        self._runner.post(inputs.ServerStopping())
+                await self._live.runner.idle.wait()
+        self._live.runner.post(inputs.ServerStopping())
         try:
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._socket.wait_closed()

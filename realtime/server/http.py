@@ -61,6 +61,20 @@ def model(request: Request) -> str | None:
     return next(iter(query.get("model", []) + query.get("deployment", [])), None)
 
 
+def session_id(request: Request) -> str | None:
+    """The session that the address wants to go on with: extension of this server."""
+    return _first(request, "session_id")
+
+
+def last_event_id(request: Request) -> str | None:
+    """The last event of that session that the client got."""
+    return _first(request, "last_event_id")
+
+
+def _first(request: Request, name: str) -> str | None:
+    return next(iter(parse_qs(urlsplit(request.path).query).get(name, [])), None)
+
+
 def transcribes_only(request: Request) -> bool:
     """Does the address ask for a transcription-only session (PROTOCOL 1.1)?"""
     return parse_qs(urlsplit(request.path).query).get("intent") == ["transcription"]

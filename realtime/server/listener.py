@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -14,34 +14,26 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec import Struct, field
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from realtime import logs
-from realtime.errors import ClientError, ConfigError
-from realtime.metrics import Metrics
-from realtime.runner.meter import Meter
-from realtime.runner.outbox import Outbox
-from realtime.runner.perform import Engines
-from realtime.server import health, http, minting, openings
-from realtime.server.access import UNAUTHORIZED, Access, Admission
-from realtime.server.addresses import Addresses
+from realtime.errors import ClientError, ConfigError, StoreError
+from realtime.server import health, http, minting
+from realtime.server.access import UNAUTHORIZED, Admission
 from realtime.server.bodies import Incoming
-from realtime.server.client_secrets import Claims
 from realtime.server.connection import GOODBYE_SECONDS, Connection
-from realtime.server.crowd import Bounds, Crowd, Crowded, Place
+from realtime.server.crowd import Crowd, Crowded, Place
 from realtime.server.fragments import Cutter
+from realtime.server.live import TRY_AGAIN_LATER
+from realtime.server.service import Service
+from realtime.server.sessions import Sessions
 from realtime.server.sockets import address, url_host
-from realtime.session.abilities import Abilities
-from realtime.session.ids import Ids
-from realtime.session.intake import Intake
-from realtime.session.machine import GOING_AWAY, Session
+from realtime.session.machine import GOING_AWAY
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
-from realtime.wire.client import SessionUpdate
 from realtime.wire.codec import Codec, GaCodec
 from realtime.wire.server import Error, ErrorDetail
 
@@ -56,6 +48,11 @@ PING_SECONDS = 20
 
 BACKLOG = socket.SOMAXCONN
 """Connections that may wait to be accepted, within what the kernel allows: after a restart everybody comes back at once."""
+
+REFUSED = 1008
+"""Close code of a socket whose session can't be had (RFC 6455, 7.4.1: policy violation)."""
+
+UNREADABLE = "Stored sessions can't be read now. Try again later, or begin a new one."
 
 ENTERING = 3
 """Turns of asyncio's loop from the acceptance of a connection to the task that serves it; a server that is closed in between drops it."""
@@ -88,26 +85,6 @@ class Socket(ServerConnection):
         super().connection_lost(exc)
         if self.place is not None:
             self.place.leave()
-
-
-class Service(Struct, frozen=True, kw_only=True):
-    """What every session of this server is made with."""
-
-    engines: Engines
-    abilities: Abilities
-    sample_rate: int
-    """Of classic PCM, samples a second."""
-    new_ids: Callable[[], Ids]
-    access: Access
-    latency: float = 0.0
-    """Seconds to wait before every frame to a client."""
-    metrics: Metrics = field(default_factory=Metrics)
-    log_content: bool = False
-    """Log what is said, too."""
-    bounds: Bounds = Bounds()
-    addresses: Addresses = Addresses()
-    idle_seconds: float = 0.0
-    """After which a client that sends nothing is let go; 0 for never."""
 
 
 class Listener:
@@ -143,9 +120,10 @@ class Listener:
             new_ids=service.new_ids,
         )
         self._crowd = Crowd(service.bounds, lambda limit: service.metrics.sessions.events_refused.labels(limit).inc())
+        self._sessions = Sessions(service, self._codecs)
         self._connections: set[Connection] = set()
         self._servers: list[Server] = []
-        self._health = health.Health(service.metrics, service.engines, self._connections, self._crowd)
+        self._health = health.Health(service.metrics, service.engines, self._connections, self._crowd, self._sessions)
 
     @property
     def port(self) -> int:
@@ -171,6 +149,7 @@ class Listener:
                 where = f"SERVER_HOST={self._host}, SERVER_PORT={self._port}"
                 raise ConfigError(f"{where}: can't listen there: {error.strerror or error}") from error
         self._health.start()
+        self._sessions.start()
         return self
 
     async def _listen(self, **where: Any) -> Server:
@@ -205,6 +184,7 @@ class Listener:
             await self._health.stop()
         for server in self._servers:
             await server.wait_closed()
+        await self._sessions.close()
 
     async def _shut_the_door(self) -> None:
         """Leave whoever has not been accepted to those who listen on the given sockets after us, and let everybody else in."""
@@ -271,52 +251,42 @@ class Listener:
         if self._health.draining:  # it was let in a moment before
             await socket.close(GOING_AWAY, "server is shutting down")
             return
-        dialect = http.dialect(socket.request)
-        codec = self._codecs[dialect]
-        service, ids = self._service, self._service.new_ids()
+        allowance = socket.place.allowance
         try:
             if isinstance(socket.admission, ClientError):
                 raise socket.admission
-            session = self._session(codec, socket.request, ids, socket.admission)
-        except ClientError as error:
+            live = await self._sessions.enter(socket, socket.request, socket.admission, allowance)
+        except (ClientError, StoreError) as error:
             log.info("%s was refused: %s", _whose(socket), error)
             socket.place.leave()  # strangers who linger at the door shall not fill the house
-            await _turn_away(socket, codec, ids, error)
+            await self._turn_away(socket, error)
             return
-        logs.session_id.set(session.settings.id)
-        log.debug("%s came in with the key %s", _whose(socket), socket.admission.key and socket.admission.key.name)
-        outbox, clock = Outbox(socket, service.latency), asyncio.get_running_loop().time
-        meter = Meter(service.metrics, dialect, clock=clock, when_written=outbox.when_written, words=service.log_content)
-        intake, allowance = Intake(ids, service.abilities), socket.place.allowance
-        connection = Connection(
-            socket, session, intake, service.engines, codec, outbox, meter, allowance=allowance, idle_seconds=service.idle_seconds
-        )
+        logs.session_id.set(live.session_id)
+        log.debug("%s came in with the key %s", _whose(socket), live.owner)
+        connection = Connection(socket, live, allowance, self._service.idle_seconds)
+        live.client = connection
         self._connections.add(connection)
         try:
             await connection.run()
         finally:
             self._connections.discard(connection)
+            if live.client is connection or not live.goes_on:
+                live.client = None
+                await self._sessions.leave(live, broken=connection.broken, reason=connection.reason, close_code=connection.close_code)
 
-    def _session(self, codec: Codec, request: Request, ids: Ids, admission: Admission) -> Session:
-        """Raises `ClientError` where a client secret was minted for a session that can't be had here."""
-        service, update = self._service, self._update(admission.claims)
-        kind: openings.Kind = "transcription" if http.transcribes_only(request) else "realtime"
-        if update is not None:
-            kind = openings.kind_of(update)
-        expires_at = int(_now() + service.abilities.session_seconds)
-        model = http.model(request) or service.engines.llm.name
-        settings = openings.begin(kind, codec, service.abilities, id=ids.new("sess"), model=model, expires_at=expires_at)
-        if update is not None:
-            settings = openings.bound(settings, update, service.abilities)
-        return Session(settings, ids, service.abilities)
-
-    def _update(self, claims: Claims | None) -> SessionUpdate | None:
-        """What a client secret binds its session to."""
-        if claims is None or claims.update is None:
-            return None
-        update = self._codecs[claims.dialect].decode(claims.update)
-        assert isinstance(update, SessionUpdate)  # nothing else is minted
-        return update
+    async def _turn_away(self, socket: Socket, error: ClientError | StoreError) -> None:
+        """One `error` event, then the close (PROTOCOL 1.4)."""
+        assert socket.request is not None
+        if isinstance(error, StoreError):
+            code, told = TRY_AGAIN_LATER, ErrorDetail(type="server_error", code="store_unavailable", message=UNREADABLE)
+        else:
+            code = UNAUTHORIZED if error is socket.admission else REFUSED
+            told = ErrorDetail(type=error.type, code=error.code, message=error.message, param=error.param)
+        event = Error(event_id=self._service.new_ids().new("event"), error=told)
+        with suppress(ConnectionClosed):
+            for frame in self._codecs[http.dialect(socket.request)].encode(event):
+                await socket.send(frame, text=True)
+            await socket.close(code, told.type if told.code is None else f"{told.type}.{told.code}")
 
 
 def _unauthorized(socket: ServerConnection, admission: Admission | ClientError) -> Response | None:
@@ -325,15 +295,6 @@ def _unauthorized(socket: ServerConnection, admission: Admission | ClientError) 
         return None
     log.info("%s was refused: %s", _whose(socket), admission)
     return http.refusal(HTTPStatus.UNAUTHORIZED, admission)
-
-
-async def _turn_away(socket: ServerConnection, codec: Codec, ids: Ids, error: ClientError) -> None:
-    """One `error` event, then the close (PROTOCOL 1.4)."""
-    told = ErrorDetail(type=error.type, code=error.code, message=error.message, param=error.param)
-    with suppress(ConnectionClosed):
-        for frame in codec.encode(Error(event_id=ids.new("event"), error=told)):
-            await socket.send(frame, text=True)
-        await socket.close(UNAUTHORIZED, error.type if error.code is None else f"{error.type}.{error.code}")
 
 
 def _now() -> float:

@@ -131,6 +131,13 @@ class Conversation:
         self.weigh(entry)
         return self._order[index - 1] if index else None
 
+    def remember(self, entry: Entry) -> None:
+        """Add an entry at the end that was stored, rank and all."""
+        self._entries[entry.id] = entry
+        self._order.append(entry.id)
+        self.weigh(entry)
+        self.changed.clear()
+
     def _rank(self, entry: Entry, index: int) -> None:
         """Between its neighbours. Where there is no number left between them, all are counted anew."""
         before = self._entries[self._order[index - 1]].rank if index else 0.0

@@ -6,8 +6,8 @@ A session is stored as records, each under its own key, so that a change costs w
     item.<id>               an item and its rank among the others
     sound.<index>.<id>      the sound of one of its parts
 
-What is still being written is not stored, nor is what a running turn has heard so far: nobody was told that we have it. Records are msgpack;
-what a later version adds has defaults, so that whatever an earlier one wrote can be read.
+What is still being written is not stored, nor is what a running turn has heard so far: nobody was told that we have it. Records are
+msgpack; what a later version adds has defaults, so that whatever an earlier one wrote can be read.
 """
 
 from __future__ import annotations
@@ -84,7 +84,6 @@ class Journal:
     def adopt(self, remembered: Remembered) -> None:
         """What was read again is stored already."""
         self._settings = self._session.settings
-        self._conversation.changed.clear()
         for entry in remembered.conversation:
             self._sounds[entry.id] = {index: sound.held for index, sound in entry.sounds.items()}
 
@@ -151,5 +150,5 @@ def read(records: Mapping[str, bytes]) -> Remembered:
     conversation = Conversation(head.conversation_id)
     for item_id, entry in sorted(entries.items(), key=lambda pair: pair[1].rank):
         entry.sounds = dict(sorted(sounds.get(item_id, {}).items()))
-        conversation.insert(entry)
+        conversation.remember(entry)
     return Remembered(head, conversation)

@@ -11,8 +11,9 @@ from realtime.ports import Llm, Stt, Tts, Vad
 from realtime.server.access import Access
 from realtime.server.client_secrets import ClientSecrets
 from realtime.server.ids import RandomIds
-from realtime.server.listener import Listener, Service
+from realtime.server.listener import Listener
 from realtime.server.origins import Origins
+from realtime.server.service import Service
 from realtime.session.abilities import Abilities
 from tests.rigs.engines import scripted_engines
 
