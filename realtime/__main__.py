@@ -1,4 +1,4 @@
-"""The command line: argv -> Config -> App.run(), the catalogue of models, and new keys.
+"""The command line: argv -> Config -> App.run(), the catalogue of models, stored sessions, and new keys.
 
 It owns the words that the operator types and the exit statuses: 0 for done, 1 for a model that can't be had or is not there, 2 for bad
 configuration, 130 for Ctrl-C. Everything that is slow to import is imported by the command that needs it, so that `--help` is instant.
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from realtime.config import Config, add_flags, load, supervision
-from realtime.errors import ConfigError, EngineError
-from realtime.options import SETTINGS, Setting
+from realtime.errors import ConfigError, EngineError, StoreError
+from realtime.options import SECTIONS, SETTINGS, Setting
 
 if TYPE_CHECKING:
     from realtime.engines.models import Model
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"realtime: {error}", file=sys.stderr)
         return MISUSED
-    except EngineError as error:
+    except (EngineError, StoreError) as error:
         print(f"realtime: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -69,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.epilog = "A flag beats the environment variable in brackets, which beats the default beside it. Keys have no flag."
     models = commands.add_parser("models", help="list, fetch or remove the embedded models", allow_abbrev=False)
     _add_models(models.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    sessions = commands.add_parser("sessions", help="list, show, export, import or delete stored sessions", allow_abbrev=False)
+    _add_sessions(sessions.add_subparsers(title="commands", metavar="COMMAND", required=True))
     keys = commands.add_parser("keys", help="make keys for clients", allow_abbrev=False)
     new = _command(keys.add_subparsers(title="commands", metavar="COMMAND", required=True), "new", _new_key, NEW_KEY_HELP, ())
     new.usage = "%(prog)s [options] NAME >> FILE"
@@ -85,6 +87,22 @@ def _add_models(commands: _Commands) -> None:
     remove = _command(commands, "remove", _remove, "delete fetched models", cache)
     remove.usage = "%(prog)s [options] NAME [NAME ...]"
     remove.add_argument("names", nargs="+", metavar="NAME", help="name in the list, or a hub id")
+
+
+def _add_sessions(commands: _Commands) -> None:
+    stored = SECTIONS["memory"]
+    _command(commands, "list", _list_sessions, "show which there are", stored)
+    show = _command(commands, "show", _show_session, "show what was said in one", stored)
+    export = _command(commands, "export", _export_session, "write one to a file, as JSON, with its sounds and pictures", stored)
+    take = _command(commands, "import", _import_session, "put an exported one back, under its id", stored)
+    delete = _command(commands, "delete", _delete_sessions, "delete some, for ever; who is in one of them is sent away", stored)
+    for parser in (show, export):
+        parser.add_argument("id", metavar="ID", help="of the session")
+    export.add_argument("file", metavar="FILE", nargs="?", default="-", help="default: the output")
+    take.add_argument("file", metavar="FILE", nargs="?", default="-", help="default: the input")
+    delete.add_argument("ids", metavar="ID", nargs="+", help="of the session")
+    show.usage, export.usage = "%(prog)s [options] ID", "%(prog)s [options] ID [FILE]"
+    take.usage, delete.usage = "%(prog)s [options] [FILE]", "%(prog)s [options] ID [ID ...]"
 
 
 def _command(commands: _Commands, name: str, run: _Run, help: str, flags: tuple[Setting, ...] = SETTINGS) -> argparse.ArgumentParser:
@@ -171,6 +189,45 @@ def _remove(options: argparse.Namespace) -> int:
             print(f"{name}: was not here", file=sys.stderr)
             status = FAILED
     return status
+
+
+def _list_sessions(options: argparse.Namespace) -> int:
+    from realtime import archive
+
+    for line in _table([("session", "last used", "size"), *archive.show_list(load(vars(options)))]):
+        print(line)
+    return DONE
+
+
+def _show_session(options: argparse.Namespace) -> int:
+    from realtime import archive
+
+    for line in archive.show(load(vars(options)), options.id):
+        print(line)
+    return DONE
+
+
+def _export_session(options: argparse.Namespace) -> int:
+    from realtime import archive
+
+    archive.write(load(vars(options)), options.id, options.file)
+    return DONE
+
+
+def _import_session(options: argparse.Namespace) -> int:
+    from realtime import archive
+
+    print(f"{archive.read(load(vars(options)), options.file)}: imported")
+    return DONE
+
+
+def _delete_sessions(options: argparse.Namespace) -> int:
+    from realtime import archive
+
+    missing = archive.remove(load(vars(options)), options.ids)
+    for each in options.ids:
+        print(f"{each}: was not here" if each in missing else f"{each}: deleted", file=sys.stderr if each in missing else sys.stdout)
+    return FAILED if missing else DONE
 
 
 def _new_key(options: argparse.Namespace) -> int:

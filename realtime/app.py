@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from websockets.exceptions import InvalidHandshake
 
-from realtime import logs
+from realtime import logs, storage
 from realtime.config import Address, Config
 from realtime.engines import models
 from realtime.engines.mcp_client import McpClient
@@ -25,7 +25,7 @@ from realtime.engines.media_reader import ProcessReader
 from realtime.errors import ConfigError, EngineError
 from realtime.media.limits import MEBIBYTE, Limits
 from realtime.options import OPENAI_URL
-from realtime.ports import Llm, MediaReader, Stt, Tts, TurnJudge, Vad
+from realtime.ports import Llm, MediaReader, Store, Stt, Tts, TurnJudge, Vad
 from realtime.runner.perform import Engines
 from realtime.server import keys, tls
 from realtime.server.access import Access
@@ -82,9 +82,9 @@ class App:
         """Serve until SIGTERM or SIGINT; returns the exit status. Raises `ConfigError`, and `EngineError` where a model can't be had."""
         _log(self._config)
         _say(f"realtime {version('realtime-daemon')}")
-        engines = self.engines()
+        store, engines = storage.store(self._config), self.engines()
         try:
-            _run(self._serve(engines))
+            _run(self._serve(engines, store))
         except asyncio.CancelledError:
             return CUT_SHORT
         return 0
@@ -102,7 +102,7 @@ class App:
             workers=self._workers,
         )
 
-    def service(self, engines: Engines) -> Service:
+    def service(self, engines: Engines, store: Store | None) -> Service:
         """What sessions are made with."""
         config = self._config
         abilities = Abilities(
@@ -135,12 +135,16 @@ class App:
             bounds=_bounds(config),
             addresses=Addresses(config.trusted_proxies or ()),
             idle_seconds=config.idle_seconds,
+            store=store,
+            stores_secrets=config.store_key is not None,
+            resume_seconds=config.resume_seconds,
         )
 
-    async def _serve(self, engines: Engines) -> None:
+    async def _serve(self, engines: Engines, store: Store | None) -> None:
         config, supervisor = self._config, self._supervisor
+        await self._open(store)
         listener = Listener(
-            self.service(engines),
+            self.service(engines, store),
             host=config.host,
             port=config.port,
             grace_seconds=config.grace_seconds,
@@ -161,7 +165,19 @@ class App:
                     manager.stopping("running answers may end", config.grace_seconds + CLOSING_SECONDS)
             finally:
                 await _close(engines)
+                if store is not None:
+                    await store.close()
                 self._workers.shutdown(wait=False, cancel_futures=True)
+
+    async def _open(self, store: Store | None) -> None:
+        """Raises `StoreError`: who asked for a memory is not served without one."""
+        config = self._config
+        if store is None:
+            _say(f"  {'memory':13} none, as asked: sessions end with their connections")
+            return
+        await store.open()
+        sealed = "encrypted" if config.store_key else "not encrypted (REALTIME_STORE_KEY)"
+        _say(f"  {'memory':13} {store.name}: sessions are kept for {_days(config.keep_seconds)}, {sealed}")
 
     def _read_keys_again(self) -> None:
         """Those who are in stay. What can't be read changes nothing: better the old keys than nobody's."""
@@ -368,6 +384,13 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
         import uvloop
 
         uvloop.run(main)
+
+
+def _days(seconds: int) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds % length == 0:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
 
 
 def _say(line: str) -> None:

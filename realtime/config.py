@@ -29,6 +29,7 @@ from realtime.options import (
     LogLevel,
     NativeAudio,
     Setting,
+    StoreChoice,
     SttChoice,
     TtsChoice,
     TurnChoice,
@@ -47,6 +48,19 @@ def default_cache() -> Path:
         folder = chosen if chosen.is_absolute() else Path.home() / ".cache"
     except RuntimeError as error:
         raise ConfigError("REALTIME_CACHE_DIR is unset and there is no home folder: must be a folder for the models") from error
+    return folder / "realtime-daemon"
+
+
+def default_state() -> Path:
+    """The folder for what outlives a process: the service manager's (systemd.exec(5), `StateDirectory=`), else the user's own."""
+    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    chosen = Path(os.environ.get("XDG_STATE_HOME", ""))
+    try:
+        folder = chosen if chosen.is_absolute() else Path.home() / ".local" / "state"
+    except RuntimeError as error:
+        raise ConfigError("REALTIME_STATE_DIR is unset and there is no home folder: must be a folder for the sessions") from error
     return folder / "realtime-daemon"
 
 
@@ -170,6 +184,18 @@ class Config(Struct, frozen=True, kw_only=True):
 
     mcp_urls: tuple[str, ...] | None = None
     """Beginnings of the addresses that clients may name as tool servers; None for any."""
+
+    store: StoreChoice = "sqlite"
+    state_dir: Path = field(default_factory=default_state)
+    redis_url: str = "redis://localhost:6379/0"
+    """Secret: there may be a password in it."""
+    store_key: tuple[bytes, ...] | None = None
+    """Secret: the first encrypts, all decrypt."""
+    keep_seconds: int = 24 * 3600
+    store_mb: int = 1024
+    """MiB of all sessions together: three hours of speech in PCM, or years of text. 0 is no limit."""
+    resume_seconds: float = 30.0
+    """Without a client, before a session ends whose connection broke: a phone changes its network in less."""
 
     session_seconds: float = 3600.0
     session_audio_mb: int = 32

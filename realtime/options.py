@@ -18,7 +18,9 @@ from realtime.values import (
     ORIGINS,
     PIPER,
     RATE,
+    REDIS,
     SECRET,
+    STORE_KEYS,
     SWITCH,
     URL,
     URLS,
@@ -58,6 +60,12 @@ MAX_PIXELS = 1_000_000_000
 MAX_SIDE = 16_384
 """Pixels of a picture's side: more than any model looks at."""
 
+MAX_STORE_MB = 100_000_000
+"""A hundred terabytes: more than any disk."""
+
+MAX_KEEP_SECONDS = 10 * 365 * 24 * 3600
+"""Ten years: whoever wants more wants an archive (`sessions export`)."""
+
 MAX_FRAMES = 100
 """Pictures of a clip, and of a camera: more than most endpoints take at once."""
 
@@ -72,6 +80,7 @@ TtsChoice = Literal["auto", "endpoint", "local", "piper", "scripted", "none"]
 VadChoice = Literal["auto", "silero", "scripted"]
 TurnChoice = Literal["auto", "smart-turn", "words"]
 NativeAudio = Literal["none", "input", "output", "both"]
+StoreChoice = Literal["sqlite", "redis", "memory", "none"]
 
 
 class Setting(Struct, frozen=True):
@@ -225,6 +234,35 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("max_image_pixels", "MAX_IMAGE_PIXELS", "--max-image-pixels", whole(1, MAX_PIXELS), "width times height of a picture"),
         Setting("max_audio_seconds", "MAX_AUDIO_SECONDS", "--max-audio-seconds", seconds(), "length of a sound file"),
         Setting("max_video_seconds", "MAX_VIDEO_SECONDS", "--max-video-seconds", seconds(), "length of a clip"),
+    ),
+    "memory": (
+        Setting(
+            "store", "REALTIME_STORE", "--store", one_of(*get_args(StoreChoice)), "where sessions are kept, so that clients can resume them"
+        ),
+        Setting("state_dir", "REALTIME_STATE_DIR", "--state-dir", FOLDER, "folder of sqlite; default: realtime-daemon in the user's state"),
+        Setting("redis_url", "REALTIME_REDIS_URL", None, REDIS, "redis: where it is"),
+        Setting("store_key", "REALTIME_STORE_KEY", None, STORE_KEYS, "what stored sessions are encrypted with"),
+        Setting(
+            "keep_seconds",
+            "REALTIME_KEEP_SECONDS",
+            "--keep-seconds",
+            whole(1, MAX_KEEP_SECONDS, " of seconds"),
+            "that a session is kept unused",
+        ),
+        Setting(
+            "store_mb",
+            "REALTIME_STORE_MB",
+            "--store-mb",
+            whole(0, MAX_STORE_MB, " of MiB"),
+            "all sessions together, in MiB; 0 for any size",
+        ),
+        Setting(
+            "resume_seconds",
+            "REALTIME_RESUME_SECONDS",
+            "--resume-seconds",
+            seconds(zero=True),
+            "that a session goes on when its connection breaks, 0 to end it",
+        ),
     ),
     "limits": (
         Setting("mcp_urls", "REALTIME_MCP_URLS", "--mcp-urls", URLS, "beginnings of the addresses that clients may name as tool servers"),

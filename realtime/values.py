@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Callable
@@ -25,6 +26,9 @@ MAX_COUNT = 1_000_000
 
 MIN_SECRET = 16
 """Characters of a secret that has to withstand guessing."""
+
+STORE_KEY_BYTES = 32
+"""Of a key of AES-256."""
 
 Network = IPv4Network | IPv6Network
 
@@ -110,6 +114,25 @@ def _urls(value: str) -> tuple[str, ...]:
     return tuple(_url(each.strip()) for each in value.split(","))
 
 
+def _redis(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path) or not value.isprintable() or " " in value:
+        raise ValueError
+    return value
+
+
+def _store_keys(value: str) -> tuple[bytes, ...]:
+    """In base64 or hex."""
+    return tuple(_store_key(each.strip()) for each in value.split(","))
+
+
+def _store_key(value: str) -> bytes:
+    key = bytes.fromhex(value) if len(value) == 2 * STORE_KEY_BYTES else base64.b64decode(value, validate=True)
+    if len(key) != STORE_KEY_BYTES:
+        raise ValueError
+    return key
+
+
 def _secret(value: str) -> str:
     if not (value.isascii() and value.isprintable()) or " " in value:  # it travels in a header
         raise ValueError
@@ -172,6 +195,10 @@ URLS = Kind("URL,...", "http:// or https:// addresses without a query or a passw
 SECRET = Kind("KEY", "printable ASCII without spaces", _secret, secret=True)
 LONG_SECRET = Kind("SECRET", f"at least {MIN_SECRET} characters of printable ASCII without spaces", _long_secret, secret=True)
 KEYS = Kind("KEYS", f"name=key or bare keys, with commas between them, each name once, each {LONG_SECRET.allowed}", _keys, secret=True)
+REDIS = Kind("URL", "a redis://, rediss:// or unix:// address", _redis, secret=True)
+STORE_KEYS = Kind(
+    "KEYS", f"keys of {STORE_KEY_BYTES} bytes in base64 or hex, the newest first, with commas between them", _store_keys, secret=True
+)
 ORIGINS = Kind("ORIGIN,...", "origins such as https://app.example, or *, with commas between them", _origins)
 NETWORKS = Kind("ADDRESS,...", "IP addresses or networks such as 10.0.0.0/8, with commas between them", _networks)
 FILE = Kind("FILE", "a file whose ~ can be resolved", _folder)

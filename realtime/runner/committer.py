@@ -14,6 +14,7 @@ from realtime.errors import StoreError, Superseded
 from realtime.metrics import Metrics
 from realtime.ports import Change, Store
 from realtime.runner.outbox import Outbox
+from realtime.runner.tasks import Tasks
 from realtime.session.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,9 @@ class Committer:
         self._waiting = Change()
         self._holds = 0
         """Calls of `save` that `_waiting` comes from."""
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
+        self.storing = False
+        """Is anything held?"""
         self._over = False
 
     def save(self) -> None:
@@ -65,24 +68,17 @@ class Committer:
         waiting.drop = (waiting.drop - change.put.keys()) | change.drop
         self._holds += 1
         self._outbox.hold()
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+        if not self.storing:
+            self.storing = True
+            self._tasks.start("store", self._run())
 
     def stop(self) -> None:
         """The session is somebody else's."""
-        if not self._over:
-            self._over = True
-            self._lost(Superseded(f"{self._session_id} was claimed by another process, or deleted"))
-
-    @property
-    def storing(self) -> bool:
-        """Is anything held?"""
-        return self._task is not None and not self._task.done()
+        self._give_up(Superseded(f"{self._session_id} was claimed by another process, or deleted"))
 
     async def flush(self) -> None:
         """Wait until all is stored, or lost."""
-        if self._task is not None:
-            await asyncio.shield(self._task)
+        await self._tasks.finish()
 
     async def _run(self) -> None:
         while self._holds and not self._over:
@@ -91,12 +87,16 @@ class Committer:
             try:
                 await self._commit(change)
             except StoreError as error:
-                if not self._over:
-                    self._over = True
-                    self._lost(error)
-                return
+                self._give_up(error)
+                break
             for _ in range(holds):
                 self._outbox.release()
+        self.storing = False
+
+    def _give_up(self, error: StoreError) -> None:
+        if not self._over:
+            self._over = True
+            self._lost(error)
 
     async def _commit(self, change: Change) -> None:
         for pause in (*self._pauses, None):

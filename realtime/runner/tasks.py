@@ -29,6 +29,12 @@ class Tasks:
         for task in self._running.get(id, ()):
             task.cancel()
 
+    async def finish(self) -> None:
+        """Wait until everything has ended by itself, what is started meanwhile included."""
+        while self._running:
+            await asyncio.wait([task for tasks in self._running.values() for task in tasks])
+            await asyncio.sleep(0)  # they are forgotten by a callback
+
     async def close(self) -> None:
         """Cancel everything and wait until it has ended."""
         tasks = [task for tasks in self._running.values() for task in tasks]

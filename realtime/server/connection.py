@@ -13,6 +13,7 @@ from realtime.errors import ClientError
 from realtime.runner.allowance import Allowance
 from realtime.runner.loop import OUR_FAULT
 from realtime.runner.outbox import TOO_SLOW
+from realtime.runner.tasks import Tasks
 from realtime.server.idleness import Idleness
 from realtime.server.live import TRY_AGAIN_LATER, Live
 from realtime.session import inputs
@@ -51,7 +52,7 @@ class Connection:
         self._idleness = Idleness(idle_seconds, busy=self._busy, ended=lambda: live.outbox.close(GOING_AWAY, IDLE))
         self._writer: asyncio.Task[None] | None = None
         self._superseded = False
-        self._farewell: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
 
     async def run(self) -> None:
         """Serve until the socket is closed."""
@@ -65,8 +66,7 @@ class Connection:
             pass
         finally:
             self._idleness.stop()
-            if self._farewell is not None:
-                await self._farewell
+            await self._tasks.finish()
 
     def supersede(self) -> None:
         """Another connection has the session now: write nothing more of it, and hear nothing."""
@@ -74,7 +74,7 @@ class Connection:
         self._idleness.stop()
         if self._writer is not None:
             self._writer.cancel()
-        self._farewell = asyncio.create_task(self._say_so())
+        self._tasks.start("farewell", self._say_so())
 
     async def _say_so(self) -> None:
         error = ErrorDetail(code="session_taken_over", message="Another connection has this session now, or it was deleted.")

@@ -29,7 +29,7 @@ from realtime.server.crowd import Crowd, Crowded, Place
 from realtime.server.fragments import Cutter
 from realtime.server.live import TRY_AGAIN_LATER
 from realtime.server.service import Service
-from realtime.server.sessions import Sessions
+from realtime.server.sessions import NOT_FOUND, Sessions
 from realtime.server.sockets import address, url_host
 from realtime.session.machine import GOING_AWAY
 from realtime.wire.beta import BetaCodec
@@ -280,7 +280,7 @@ class Listener:
         if isinstance(error, StoreError):
             code, told = TRY_AGAIN_LATER, ErrorDetail(type="server_error", code="store_unavailable", message=UNREADABLE)
         else:
-            code = UNAUTHORIZED if error is socket.admission else REFUSED
+            code = REFUSED if error.code == NOT_FOUND else UNAUTHORIZED
             told = ErrorDetail(type=error.type, code=error.code, message=error.message, param=error.param)
         event = Error(event_id=self._service.new_ids().new("event"), error=told)
         with suppress(ConnectionClosed):

@@ -13,6 +13,7 @@ from realtime.runner.committer import Committer
 from realtime.runner.loop import Runner
 from realtime.runner.meter import Meter
 from realtime.runner.outbox import Outbox, Socket
+from realtime.runner.tasks import Tasks
 from realtime.server.http import Dialect
 from realtime.session import inputs
 from realtime.wire.codec import Codec
@@ -48,12 +49,13 @@ class Live:
         self.client: Client | None = None
         """Who is connected now."""
         self._wait: asyncio.TimerHandle | None = None
-        self._end: asyncio.Task[None] | None = None
+        self._ending = False
+        self._tasks = Tasks()
 
     @property
     def goes_on(self) -> bool:
         """Can another client take part in it?"""
-        return self._end is None and self.outbox.goodbye is None and not self.superseded
+        return not self._ending and self.outbox.goodbye is None and not self.superseded
 
     @property
     def waits(self) -> bool:
@@ -101,11 +103,12 @@ class Live:
 
     async def end(self, reason: str, close_code: int | None) -> None:
         """Let go of everything, once what has changed is stored. Whoever else wants its end waits for the same one."""
-        if self._end is None:
+        if not self._ending:
+            self._ending = True
             if self._wait is not None:
                 self._wait.cancel()
                 self._wait = None
             self.runner.post(inputs.ClientLeft())
             self.meter.close(reason, close_code)
-            self._end = asyncio.create_task(self.runner.close())
-        await asyncio.shield(self._end)
+            self._tasks.start("end", self.runner.close())
+        await self._tasks.finish()

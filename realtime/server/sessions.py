@@ -35,6 +35,9 @@ from realtime.wire.settings import AnySettings, Settings
 
 log = logging.getLogger(__name__)
 
+NOT_FOUND = "session_not_found"
+"""Code of the error for a session that is not there, any more or for this client."""
+
 WATCH_SECONDS = 2.0
 """Between looks whether another process has one of our sessions now: what a client that was replaced waits for to be told so."""
 
@@ -219,7 +222,7 @@ class Sessions:
 
 
 def _not_found(session_id: str) -> ClientError:
-    return ClientError("session_not_found", f"Session with id '{session_id[:64]}' not found.", param="session_id")
+    return ClientError(NOT_FOUND, f"Session with id '{session_id[:64]}' not found.", param="session_id")
 
 
 def _owner(admission: Admission) -> str | None:

@@ -12,7 +12,7 @@ msgpack; what a later version adds has defaults, so that whatever an earlier one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from msgspec import Struct
@@ -126,9 +126,23 @@ def read_head(record: bytes) -> Head:
         head = _heads.decode(record)
     except msgspec.MsgspecError as error:
         raise StoreError(f"a stored session can't be read: {error}") from error
+    check_version(head)
+    return head
+
+
+def check_version(head: Head) -> None:
+    """Raises `StoreError` for one of a later version."""
     if head.version > VERSION:
         raise StoreError(f"a stored session has version {head.version}; this server reads versions up to {VERSION}")
-    return head
+
+
+def records(head: Head, entries: Iterable[Entry]) -> dict[str, bytes]:
+    """All of a session."""
+    written = {HEAD: _encode(head)}
+    for entry in entries:
+        written[ITEM + entry.id] = _encode(KeptItem(entry.rank, entry.item))
+        written |= {_sound_key(entry.id, index): _encode(sound.keep()) for index, sound in entry.sounds.items()}
+    return written
 
 
 def read(records: Mapping[str, bytes]) -> Remembered:

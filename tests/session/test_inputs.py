@@ -10,7 +10,7 @@ from realtime.wire.client import ClientEvent
 
 
 def test_inputs_are_the_clients_events_the_outcomes_and_what_befalls_a_connection() -> None:
-    others = {inputs.Opened, inputs.FrameRefused, inputs.TimePassed, inputs.ServerStopping}
+    others = {inputs.Opened, inputs.Resumed, inputs.ClientLeft, inputs.FrameRefused, inputs.TimePassed, inputs.ServerStopping}
     files = {inputs.PictureSeen, inputs.FilesAwaited, inputs.FilesSettled}
     assert set(get_args(inputs.Input)) == {*get_args(ClientEvent), *get_args(inputs.Outcome), *others, *files}
 
