@@ -24,7 +24,7 @@ from realtime.session.conversation import Conversation, Entry
 from realtime.session.machine import Session
 from realtime.session.sound import KeptSound, Sound
 from realtime.wire.items import Item
-from realtime.wire.settings import AnySettings, shown
+from realtime.wire.settings import PCM_RATE, AnySettings, AudioSettings, Settings, at_rate, sample_rate, shown
 
 VERSION = 1
 """Of the records. A reader knows its own and all before it."""
@@ -42,6 +42,9 @@ class Head(Struct, omit_defaults=True):
     """Unix seconds."""
     owner: str | None = None
     """Name of the key whose session it is; None where nobody needed one."""
+    input_rate: int = PCM_RATE
+    """Samples a second, where the settings' input is PCM: they are written with the wire's own rate."""
+    output_rate: int = PCM_RATE
 
 
 class KeptItem(Struct, omit_defaults=True):
@@ -73,8 +76,8 @@ class Journal:
         self._secrets = secrets
         self._settings: AnySettings | None = None
         """As they were last stored."""
-        self._sounds: dict[str, dict[int, int]] = {}
-        """How many bytes are stored of each sound, by item and content index: sounds are large, and change rarely."""
+        self._sounds: dict[str, dict[int, Extent]] = {}
+        """How much is stored of each sound, by item and content index: sounds are large, and change rarely."""
 
     @property
     def changed(self) -> bool:
@@ -85,15 +88,15 @@ class Journal:
         """What was read again is stored already."""
         self._settings = self._session.settings
         for entry in remembered.conversation:
-            self._sounds[entry.id] = {index: sound.held for index, sound in entry.sounds.items()}
+            self._sounds[entry.id] = {index: _extent(sound) for index, sound in entry.sounds.items()}
 
     def take(self) -> Change:
         """What has changed since the last time."""
         change = Change()
         if self._session.settings is not self._settings:
             self._settings = self._session.settings
-            settings = self._settings if self._secrets else shown(self._settings)
-            change.put[HEAD] = _encode(replace(self._head, settings=settings))
+            self._head.settings = self._settings if self._secrets else shown(self._settings)
+            change.put[HEAD] = write_head(self._head)
         for item_id in self._conversation.changed:
             entry = self._conversation.find(item_id)
             if entry is None:
@@ -111,13 +114,36 @@ class Journal:
     def _put_sounds(self, entry: Entry, change: Change) -> None:
         stored = self._sounds.setdefault(entry.id, {}) if entry.sounds else {}
         for index, sound in entry.sounds.items():
-            if stored.get(index) != sound.held:
-                stored[index] = sound.held
+            if stored.get(index) != (extent := _extent(sound)):
+                stored[index] = extent
                 change.put[_sound_key(entry.id, index)] = _encode(sound.keep())
+
+
+Extent = tuple[int, int]
+"""Bytes that a sound holds, and milliseconds that it lasts."""
+
+
+def _extent(sound: Sound) -> Extent:
+    return sound.held, sound.ms
 
 
 def _sound_key(item_id: str, index: int) -> str:
     return f"{SOUND}{index}.{item_id}"
+
+
+def write_head(head: Head) -> bytes:
+    audio = head.settings.audio
+    rates = [sample_rate(each.format) for each in (audio.input, audio.output if isinstance(audio, AudioSettings) else audio.input)]
+    written = replace(head, settings=_pcm_at(head.settings, PCM_RATE, PCM_RATE), input_rate=rates[0], output_rate=rates[1])
+    return _encode(written)
+
+
+def _pcm_at(settings: AnySettings, input_rate: int, output_rate: int) -> AnySettings:
+    heard = replace(settings.audio.input, format=at_rate(settings.audio.input.format, input_rate))
+    if not isinstance(settings, Settings):
+        return replace(settings, audio=replace(settings.audio, input=heard))
+    said = replace(settings.audio.output, format=at_rate(settings.audio.output.format, output_rate))
+    return replace(settings, audio=replace(settings.audio, input=heard, output=said))
 
 
 def read_head(record: bytes) -> Head:
@@ -127,6 +153,7 @@ def read_head(record: bytes) -> Head:
     except msgspec.MsgspecError as error:
         raise StoreError(f"a stored session can't be read: {error}") from error
     check_version(head)
+    head.settings = _pcm_at(head.settings, head.input_rate, head.output_rate)
     return head
 
 
@@ -138,7 +165,7 @@ def check_version(head: Head) -> None:
 
 def records(head: Head, entries: Iterable[Entry]) -> dict[str, bytes]:
     """All of a session."""
-    written = {HEAD: _encode(head)}
+    written = {HEAD: write_head(head)}
     for entry in entries:
         written[ITEM + entry.id] = _encode(KeptItem(entry.rank, entry.item))
         written |= {_sound_key(entry.id, index): _encode(sound.keep()) for index, sound in entry.sounds.items()}

@@ -10,7 +10,7 @@ import re
 
 from msgspec import Struct
 
-from realtime.wire.settings import AudioFormat, sample_rate, sample_width
+from realtime.wire.settings import PCM_RATE, AudioFormat, at_rate, sample_rate, sample_width
 
 _UNSPACED = "\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff66-\uff9f"
 """Scripts in which a character is as good as a word: Chinese, Japanese, Korean."""
@@ -33,6 +33,8 @@ class KeptSound(Struct, frozen=True):
     """A `Sound` as it is stored."""
 
     format: AudioFormat
+    rate: int
+    """Samples a second: those of PCM may be what no `AudioFormat` on the wire says."""
     audio: bytes
     size: int
     """Bytes that it had before it was released."""
@@ -53,12 +55,12 @@ class Sound:
 
     @classmethod
     def of(cls, kept: KeptSound) -> Sound:
-        sound = cls(kept.format, kept.audio)
+        sound = cls(at_rate(kept.format, kept.rate), kept.audio)
         sound._size, sound._stretches, sound.released = kept.size, kept.stretches, kept.released
         return sound
 
     def keep(self) -> KeptSound:
-        return KeptSound(self.format, self.audio, self._size, self.released, self._stretches)
+        return KeptSound(at_rate(self.format, PCM_RATE), sample_rate(self.format), self.audio, self._size, self.released, self._stretches)
 
     @property
     def audio(self) -> bytes:

@@ -58,6 +58,11 @@ def sample_rate(format: AudioFormat) -> int:
     return format.rate if isinstance(format, PcmFormat) else G711_RATE
 
 
+def at_rate(format: AudioFormat, rate: int) -> AudioFormat:
+    """The same, of another rate where it is PCM."""
+    return PcmFormat(rate) if isinstance(format, PcmFormat) else format
+
+
 def sample_width(format: AudioFormat) -> int:
     """Bytes a sample."""
     return 2 if isinstance(format, PcmFormat) else 1

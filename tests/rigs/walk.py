@@ -46,6 +46,7 @@ from realtime.wire.settings import (
 )
 from tests.rigs.reader import Reader
 from tests.rigs.referee import Referee
+from tests.rigs.shadow import Shadow
 
 SESSION_SECONDS = 150.0
 """Short, so that a walk sees sessions end: a few hundred steps of half a second."""
@@ -124,6 +125,7 @@ class Life:
         self._session, self._twin = (Session(settings, ids, abilities) for ids in sources)
         self._intake, self._twin_intake = (Intake(ids, abilities) for ids in sources)
         self._referee = Referee(self._session)
+        self._shadow, self._abilities = Shadow(self._session), abilities
         # A rate that only classic knows is nothing for the others.
         self._readers = [Reader(codec) for codec in CODECS if codec.audio.input.format == settings.audio.input.format]
         self._engines = Engines(dice)
@@ -137,6 +139,9 @@ class Life:
 
     def step(self) -> None:
         self._left -= self._referee.closed
+        if self._dice.random() < 0.02:
+            self._shadow.compare()
+            self._seen.update(f"resumed{name}" for name in self._shadow.resume(self._abilities))
         self._now += self._dice.expovariate(2)
         due = self._session.deadline()
         if due is not None and self._now >= due:
@@ -157,6 +162,7 @@ class Life:
             effects = self._session.receive(input, now=self._now)
             assert _encode(effects) == _encode(self._twin.receive(twin, now=self._now)), "same inputs, same effects"
             self._referee.judge(input, effects)
+            self._shadow.follow(effects)
             self._do(effects)
         effects = self._intake.effects()
         assert _encode(effects) == _encode(self._twin_intake.effects()), "same inputs, same effects"
