@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from importlib.metadata import version
@@ -24,7 +24,6 @@ from realtime.runner.pulse import Pulse
 from realtime.runner.tasks import Tasks
 from realtime.server import http
 from realtime.server.crowd import Crowd, Crowded
-from realtime.server.sessions import Sessions
 
 METRICS_PATH = "/metrics"
 PATHS = (METRICS_PATH, "/readyz")
@@ -54,13 +53,20 @@ class Patient(Protocol):
 class Health:
     """Of one server: from `start` to `stop`, `draining` once it lets nobody in any more."""
 
-    def __init__(self, metrics: Metrics, engines: Engines, connections: Iterable[Patient], crowd: Crowd, sessions: Sessions) -> None:
-        """`connections`, `crowd` and `sessions` are looked at whenever somebody asks."""
+    def __init__(
+        self,
+        metrics: Metrics,
+        engines: Engines,
+        connections: Iterable[Patient],
+        crowd: Crowd,
+        waiting: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`connections` and the `crowd` are looked at whenever somebody asks. `waiting`: sessions without a client."""
         self.draining = False
         self._metrics = metrics
         self._connections = connections
         self._crowd = crowd
-        self._sessions = sessions
+        self._waiting = waiting
         self._workers = engines.workers
         roles = {"llm": engines.llm, "stt": engines.stt, "tts": engines.tts, "judge": engines.judge, "media": engines.media}
         self._queues = {role: engine for role, engine in roles.items() if isinstance(engine, Queueing)}
@@ -105,7 +111,7 @@ class Health:
             connection.settle()
         metrics.sessions.outbox.set(sum(connection.waiting_bytes for connection in connections))
         metrics.turns.backlog.set(max((connection.backlog_seconds for connection in connections), default=0.0))
-        metrics.store.waiting.set(self._sessions.waiting)
+        metrics.store.waiting.set(self._waiting())
         for role, engine in self._queues.items():
             metrics.engines.queue.labels(role).set(engine.waiting)
         if isinstance(self._workers, ThreadPoolExecutor):

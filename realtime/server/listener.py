@@ -123,7 +123,7 @@ class Listener:
         self._sessions = Sessions(service, self._codecs)
         self._connections: set[Connection] = set()
         self._servers: list[Server] = []
-        self._health = health.Health(service.metrics, service.engines, self._connections, self._crowd, self._sessions)
+        self._health = health.Health(service.metrics, service.engines, self._connections, self._crowd, lambda: self._sessions.waiting)
 
     @property
     def port(self) -> int:

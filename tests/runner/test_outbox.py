@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from realtime.runner.outbox import MAX_PENDING, TOO_SLOW, Outbox
+from realtime.runner.outbox import MAX_KEPT, MAX_PENDING, TOO_SLOW, Outbox
 from tests.rigs.socket import KeptSocket
 
 
@@ -96,3 +96,119 @@ async def test_who_asks_is_told_when_all_before_has_been_written_and_nothing_aft
     await socket.wait_for_frames(3)
     await asyncio.sleep(0)
     assert seen == [[b"1", b"2"], [b"1", b"2"], [b"1", b"2", b"3"]]
+
+
+async def test_what_is_held_waits_and_so_does_all_that_comes_after_it(outbox: Outbox, socket: KeptSocket) -> None:
+    outbox.put(b"before")
+    outbox.hold()
+    outbox.put(b"1")
+    outbox.hold()
+    outbox.put(b"2")
+    await socket.wait_for_frames(1)
+    assert (socket.frames, outbox.pending) == ([b"before"], 2)
+    outbox.release()
+    await socket.wait_for_frames(2)
+    outbox.release()
+    outbox.release()  # nothing is held any more
+    await socket.wait_for_frames(3)
+    assert socket.frames == [b"before", b"1", b"2"]
+
+
+async def test_a_goodbye_waits_for_what_is_held_before_it(outbox: Outbox, socket: KeptSocket) -> None:
+    outbox.hold()
+    outbox.put(b"stored")
+    outbox.close(1001, "bye")
+    outbox.hold()  # nothing comes after a goodbye
+    assert socket.closed is None
+    outbox.release()
+    await socket.wait_closed()
+    assert socket.frames == [b"stored"]
+
+
+async def test_what_could_not_be_stored_is_never_said(outbox: Outbox, socket: KeptSocket) -> None:
+    outbox.put(b"before")
+    outbox.hold()
+    outbox.put(b"never")
+    outbox.fail(1013, "the session could not be stored")
+    await socket.wait_closed()
+    assert (socket.frames, socket.closed, outbox.pending) == ([b"before"], (1013, "the session could not be stored"), 0)
+
+
+async def test_a_mark_waits_for_what_is_held(outbox: Outbox, socket: KeptSocket) -> None:
+    reached = asyncio.Event()
+    outbox.hold()
+    outbox.put(b"1")
+    outbox.when_written(reached.set)
+    outbox.put(b"2")
+    outbox.release()
+    await reached.wait()
+    assert socket.frames[0] == b"1"
+
+
+def frame(id: str, more: str = "") -> bytes:
+    return f'{{"type":"x","event_id":"{id}","more":"{more}"}}'.encode()
+
+
+@pytest.fixture
+async def keeping(socket: KeptSocket) -> AsyncIterator[Outbox]:
+    outbox = Outbox(socket, keeps=True)
+    async with asyncio.TaskGroup() as group:
+        writer = group.create_task(outbox.write())
+        yield outbox
+        writer.cancel()
+
+
+async def test_what_came_after_an_event_is_known_whether_it_was_written_or_not(keeping: Outbox, socket: KeptSocket) -> None:
+    keeping.put(frame("a"))
+    keeping.put(frame("b"))
+    await socket.wait_for_frames(2)
+    socket.reading.clear()
+    keeping.put(frame("c"))
+    keeping.hold()
+    keeping.put(frame("d"))
+    assert keeping.since("a") == [frame("b"), frame("c"), frame("d")]
+    assert keeping.since("d") == []
+    assert keeping.since("e") is None
+
+
+async def test_a_socket_that_comes_later_gets_nothing_of_what_was_put_before(keeping: Outbox, socket: KeptSocket) -> None:
+    socket.reading.clear()
+    keeping.put(frame("a"))
+    keeping.hold()
+    keeping.put(frame("b"))
+    later = KeptSocket()
+    keeping.attach(later)
+    async with asyncio.TaskGroup() as group:
+        writer = group.create_task(keeping.write())
+        keeping.put(frame("c"))
+        await later.wait_for_frames(1)
+        writer.cancel()
+    assert (later.frames, keeping.pending) == ([frame("c")], 0)
+
+
+async def test_what_was_written_is_forgotten_in_time(keeping: Outbox, socket: KeptSocket) -> None:
+    keeping.put(frame("a"))
+    await socket.wait_for_frames(1)
+    keeping.age()
+    keeping.put(frame("b"))
+    await socket.wait_for_frames(2)
+    assert keeping.since("a") == [frame("b")]
+    keeping.age()
+    assert (keeping.since("a"), keeping.since("b")) == (None, [])
+    keeping.age()
+    assert keeping.since("b") is None
+
+
+async def test_no_more_is_kept_than_there_is_room_for(keeping: Outbox, socket: KeptSocket) -> None:
+    large = "x" * (MAX_KEPT // 3)
+    for id in "abcd":
+        keeping.put(frame(id, large))
+    await socket.wait_for_frames(4)
+    assert keeping.since("b") is None
+    assert keeping.since("c") == [frame("d", large)]
+
+
+async def test_frames_are_not_kept_for_who_can_not_come_back(outbox: Outbox, socket: KeptSocket) -> None:
+    outbox.put(frame("a"))
+    await socket.wait_for_frames(1)
+    assert outbox.since("a") is None

@@ -164,7 +164,7 @@ async def test_the_metrics_know_why_a_session_ended() -> None:
         async with connect(url + "/v1/realtime") as client:
             await read_until(client, "session.created")
             [connection] = listener._connections
-            connection._outbox.close(1008, "the client reads too slowly")
+            connection._live.outbox.close(1008, "the client reads too slowly")
             await client.wait_closed()
         assert await goodbyes(listener) == {"client": 1, "lost": 1, "frame_too_large": 1, "too_slow": 1}
 
