@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct, field
 
 from realtime.metrics import Metrics
 from realtime.ports import Store
+from realtime.runner.committer import PAUSES
 from realtime.runner.perform import Engines
 from realtime.server.access import Access
 from realtime.server.addresses import Addresses
@@ -36,6 +37,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """After which a client that sends nothing is let go; 0 for never."""
     store: Store | None = None
     """None: a session ends with its connection."""
+    store_pauses: Sequence[float] = PAUSES
+    """Seconds before each further try to store something."""
     stores_secrets: bool = False
     """May the secrets of tool servers be stored, too?"""
     resume_seconds: float = 0.0

@@ -84,6 +84,8 @@ class Sessions:
         wanted = http.session_id(request)
         if wanted is None:
             return self._begin(socket, request, admission, allowance)
+        if self._service.store is None:
+            raise _not_found(wanted)
         async with self._entering.setdefault(wanted, asyncio.Lock()):
             return await self._resume(wanted, socket, request, admission, allowance)
 
@@ -109,9 +111,10 @@ class Sessions:
 
     async def _read(self, wanted: str, socket: Socket, dialect: http.Dialect, admission: Admission, allowance: Allowance) -> Live:
         store = self._service.store
-        record = None if store is None else await store.head(wanted)
+        assert store is not None
+        record = await store.head(wanted)
         # Whose it is must not show in the answer.
-        if store is None or record is None or journal.read_head(record).owner != _owner(admission):
+        if record is None or journal.read_head(record).owner != _owner(admission):
             raise _not_found(wanted)
         stored = await store.claim(wanted)
         if stored is None:
@@ -150,7 +153,9 @@ class Sessions:
         live = Live(session_id, head.owner, dialect, codec, outbox, meter)
         if service.store is not None:
             kept = Journal(session, head, secrets=service.stores_secrets)
-            live.committer = Committer(kept, service.store, session_id, outbox, live.lost, service.metrics, epoch=epoch)
+            live.committer = Committer(
+                kept, service.store, session_id, outbox, live.lost, service.metrics, epoch=epoch, pauses=service.store_pauses
+            )
         intake = Intake(ids, service.abilities)
         live.runner = Runner(session, intake, service.engines, codec, outbox, meter, allowance, live.committer)
         self._lives[session_id] = live

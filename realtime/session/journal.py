@@ -29,6 +29,9 @@ from realtime.wire.settings import PCM_RATE, AnySettings, AudioSettings, Setting
 VERSION = 1
 """Of the records. A reader knows its own and all before it."""
 
+ENCRYPTED = b"\xc1"
+"""No msgpack begins so; what a store has encrypted does."""
+
 ITEM, SOUND = "item.", "sound."
 
 
@@ -148,6 +151,8 @@ def _pcm_at(settings: AnySettings, input_rate: int, output_rate: int) -> AnySett
 
 def read_head(record: bytes) -> Head:
     """Raises `StoreError` for what is no head, or is one of a later version."""
+    if record.startswith(ENCRYPTED):
+        raise StoreError("a stored session is encrypted, and REALTIME_STORE_KEY does not say with what")
     try:
         head = _heads.decode(record)
     except msgspec.MsgspecError as error:

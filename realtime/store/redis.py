@@ -1,0 +1,158 @@
+"""Sessions in Redis, which any number of machines share.
+
+A session is one hash: its records by their keys, and what is kept of it besides under names that no record has. What Redis has acknowledged
+survives its own end as its configuration says: only `appendfsync always` survives the loss of power, the default loses up to a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis import asyncio as redis
+from redis.exceptions import RedisError
+
+from realtime.errors import StoreError, Superseded
+from realtime.ports import HEAD, Change, Stored, Summary
+
+PREFIX = "realtime:session:"
+
+EPOCH, TOUCHED, SIZE = b":epoch", b":touched", b":size"
+"""Fields that are no records: no key of a record begins with a colon."""
+
+TIMEOUT_SECONDS = 5.0
+"""For a connection, and for an answer: Redis answers within milliseconds or is in trouble."""
+
+PAGE = 1000
+"""Keys that one step of a listing looks at."""
+
+COMMIT = """
+local epoch = redis.call('HGET', KEYS[1], ':epoch')
+if ARGV[1] == '0' then
+    if epoch then return -2 end
+    redis.call('HSET', KEYS[1], ':epoch', 1, ':size', 0)
+elseif epoch ~= ARGV[1] then
+    return -1
+end
+local size = 0
+local drops = tonumber(ARGV[4])
+for index = 5, 4 + drops do
+    local there = redis.call('HSTRLEN', KEYS[1], ARGV[index])
+    if redis.call('HDEL', KEYS[1], ARGV[index]) == 1 then size = size - there - #ARGV[index] end
+end
+for index = 5 + drops, #ARGV, 2 do
+    local there = redis.call('HSTRLEN', KEYS[1], ARGV[index])
+    if redis.call('HSET', KEYS[1], ARGV[index], ARGV[index + 1]) == 0 then size = size - there - #ARGV[index] end
+    size = size + #ARGV[index] + #ARGV[index + 1]
+end
+redis.call('HINCRBY', KEYS[1], ':size', size)
+redis.call('HSET', KEYS[1], ':touched', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+"""Of epoch, time, milliseconds to keep, number of drops, keys to drop, then keys and records. Epoch 0 creates."""
+
+CLAIM = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+redis.call('HINCRBY', KEYS[1], ':epoch', 1)
+return redis.call('HGETALL', KEYS[1])
+"""
+
+TOUCH = """
+if redis.call('EXISTS', KEYS[1]) == 1 then
+    redis.call('HSET', KEYS[1], ':touched', ARGV[1])
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+"""
+
+
+class RedisStore:
+    """Implements `ports.Store`. How much it may hold is Redis's own affair (`maxmemory`)."""
+
+    def __init__(self, url: str, *, keep_seconds: float, clock: Callable[[], float] = time.time) -> None:  # noqa: TID251 - for people
+        parts = urlsplit(url)
+        self.name = f"redis at {parts.hostname}:{parts.port or 6379}" if parts.hostname else f"redis at {parts.path}"
+        self._redis: Any = redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS)
+        self._keep_ms = int(keep_seconds * 1000)
+        self._clock = clock
+        self._commit_script, self._claim_script, self._touch_script = map(self._redis.register_script, (COMMIT, CLAIM, TOUCH))
+
+    async def open(self) -> None:
+        with self._failures():
+            await self._redis.ping()
+
+    async def create(self, session_id: str, change: Change) -> None:
+        await self._store(session_id, 0, change)
+
+    async def commit(self, session_id: str, epoch: int, change: Change) -> None:
+        await self._store(session_id, epoch, change)
+
+    async def _store(self, session_id: str, epoch: int, change: Change) -> None:
+        drops = sorted(change.drop - change.put.keys())
+        pairs = [each for pair in change.put.items() for each in pair]
+        with self._failures():
+            outcome = await self._commit_script(
+                keys=[PREFIX + session_id], args=[epoch, self._clock(), self._keep_ms, len(drops), *drops, *pairs]
+            )
+        if outcome == -2:
+            raise StoreError(f"{session_id}: there is such a session already")
+        if outcome == -1:
+            raise Superseded(f"{session_id}: epoch {epoch} is over")
+
+    async def head(self, session_id: str) -> bytes | None:
+        with self._failures():
+            head: bytes | None = await self._redis.hget(PREFIX + session_id, HEAD)
+        return head
+
+    async def claim(self, session_id: str) -> Stored | None:
+        with self._failures():
+            flat = await self._claim_script(keys=[PREFIX + session_id])
+        return _stored(dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    async def superseded(self, epochs: Mapping[str, int]) -> set[str]:
+        with self._failures():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for session_id in epochs:
+                    pipeline.hget(PREFIX + session_id, EPOCH)
+                current = await pipeline.execute()
+        return {id for (id, epoch), now in zip(epochs.items(), current, strict=True) if now is None or int(now) != epoch}
+
+    async def touch(self, session_ids: Collection[str]) -> None:
+        with self._failures():
+            for session_id in session_ids:
+                await self._touch_script(keys=[PREFIX + session_id], args=[self._clock(), self._keep_ms])
+
+    async def delete(self, session_id: str) -> bool:
+        with self._failures():
+            return bool(await self._redis.delete(PREFIX + session_id))
+
+    async def sessions(self) -> AsyncIterator[Summary]:
+        """In no order."""
+        with self._failures():
+            async for key in self._redis.scan_iter(match=PREFIX + "*", count=PAGE):
+                touched, size = await self._redis.hmget(key, TOUCHED, SIZE)
+                if touched is not None:  # it may have gone meanwhile
+                    yield Summary(key.decode().removeprefix(PREFIX), float(touched), int(size))
+
+    async def read(self, session_id: str) -> Stored | None:
+        with self._failures():
+            return _stored(await self._redis.hgetall(PREFIX + session_id))
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise StoreError(f"{self.name}: {error}") from error
+
+
+def _stored(fields: dict[bytes, bytes]) -> Stored | None:
+    if EPOCH not in fields:
+        return None
+    return Stored(int(fields[EPOCH]), {key.decode(): value for key, value in fields.items() if not key.startswith(b":")})
