@@ -102,7 +102,7 @@ class App:
             workers=self._workers,
         )
 
-    def service(self, engines: Engines, store: Store | None) -> Service:
+    def service(self, engines: Engines, store: Store | None = None) -> Service:
         """What sessions are made with."""
         config = self._config
         abilities = Abilities(
@@ -140,7 +140,7 @@ class App:
             resume_seconds=config.resume_seconds,
         )
 
-    async def _serve(self, engines: Engines, store: Store | None) -> None:
+    async def _serve(self, engines: Engines, store: Store | None = None) -> None:
         config, supervisor = self._config, self._supervisor
         await self._open(store)
         listener = Listener(

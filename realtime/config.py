@@ -51,17 +51,17 @@ def default_cache() -> Path:
     return folder / "realtime-daemon"
 
 
-def default_state() -> Path:
-    """The folder for what outlives a process: the service manager's (systemd.exec(5), `StateDirectory=`), else the user's own."""
+def default_state() -> Path | None:
+    """The folder for what outlives a process: the service manager's (systemd.exec(5), `StateDirectory=`), else the user's own, as the XDG
+    base directory specification asks. None where there is no home."""
     given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if given:
         return Path(given)
     chosen = Path(os.environ.get("XDG_STATE_HOME", ""))
     try:
-        folder = chosen if chosen.is_absolute() else Path.home() / ".local" / "state"
-    except RuntimeError as error:
-        raise ConfigError("REALTIME_STATE_DIR is unset and there is no home folder: must be a folder for the sessions") from error
-    return folder / "realtime-daemon"
+        return (chosen if chosen.is_absolute() else Path.home() / ".local" / "state") / "realtime-daemon"
+    except RuntimeError:
+        return None
 
 
 class Address(Struct, frozen=True):
@@ -186,7 +186,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """Beginnings of the addresses that clients may name as tool servers; None for any."""
 
     store: StoreChoice = "sqlite"
-    state_dir: Path = field(default_factory=default_state)
+    state_dir: Path | None = field(default_factory=default_state)
     redis_url: str = "redis://localhost:6379/0"
     """Secret: there may be a password in it."""
     store_key: tuple[bytes, ...] | None = None

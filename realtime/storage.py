@@ -14,7 +14,7 @@ FILE = "sessions.db"
 
 
 def store(config: Config) -> Store | None:
-    """None where sessions end with their connections. Raises `ConfigError` where a package is missing."""
+    """None where sessions end with their connections. Raises `ConfigError` where a package or a folder is missing."""
     plain = _plain(config)
     if plain is None or config.store_key is None:
         return plain
@@ -35,6 +35,8 @@ def _plain(config: Config) -> Store | None:
 
             return MemoryStore(keep_seconds=keep, max_bytes=most)
         case "sqlite":
+            if config.state_dir is None:
+                raise ConfigError("REALTIME_STATE_DIR is unset and there is no home folder: must be a folder for the sessions")
             from realtime.store.sqlite import SqliteStore
 
             return SqliteStore(config.state_dir / FILE, keep_seconds=keep, max_bytes=most)

@@ -320,7 +320,7 @@ async def test_a_second_signal_does_not_wait(capsys: pytest.CaptureFixture[str])
 
 
 def test_being_cut_short_is_an_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def cut(self: App, engines: object) -> None:
+    async def cut(self: App, engines: object, store: object) -> None:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(App, "_serve", cut)

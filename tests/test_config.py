@@ -123,7 +123,7 @@ def test_a_key_that_can_not_travel_in_a_header_is_refused_and_not_repeated(key: 
     assert refusal() == "OPENAI_API_KEY=***: must be printable ASCII without spaces"
 
 
-SECRETS = ("api_keys", "signing_secret", "openai_api_key", "stt_api_key", "tts_api_key")
+SECRETS = ("api_keys", "signing_secret", "openai_api_key", "stt_api_key", "tts_api_key", "redis_url", "store_key")
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -289,7 +289,31 @@ def test_a_user_without_a_home_folder_has_to_choose_one(monkeypatch: pytest.Monk
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(os, "getuid", lambda: 54_321)  # a user that the machine doesn't know, as containers run them
     assert refusal().startswith("REALTIME_CACHE_DIR is unset")
-    assert load({"cache_dir": "/models"}).cache_dir == Path("/models")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    config = load({"cache_dir": "/models"})
+    assert (config.cache_dir, config.state_dir) == (Path("/models"), None)
+
+
+def test_the_state_is_where_the_service_manager_says_else_where_the_users_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    assert load({}).state_dir == Path("/home/me/.local/state/realtime-daemon")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert load({}).state_dir == Path("/state/realtime-daemon")
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/realtime:/var/lib/more")
+    assert load({}).state_dir == Path("/var/lib/realtime")
+
+
+@pytest.mark.parametrize("key", ["short", "00" * 31, "A" * 44, "zz" * 32])
+def test_a_store_key_that_is_none_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("REALTIME_STORE_KEY", key)
+    assert refusal().startswith("REALTIME_STORE_KEY=***: must be keys of 32 bytes")
+
+
+@pytest.mark.parametrize("url", ["http://localhost", "redis://", "redis://a b"])
+def test_an_address_of_redis_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("REALTIME_REDIS_URL", url)
+    assert refusal().startswith("REALTIME_REDIS_URL=***: must be a redis://")
 
 
 def test_every_field_has_one_row_in_the_table() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from realtime.values import MAX_COUNT, MAX_SECONDS
 KEY = "sk-secret-0123"
 
 LONG = "a-long-random-key"
+
+STORE_KEY = bytes(range(32))
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +50,13 @@ GOOD = {
     "trusted_proxies": ("127.0.0.1, 10.1.2.3/8,::1", (ip_network("127.0.0.1"), ip_network("10.0.0.0/8"), ip_network("::1"))),
     "log_format": ("JSON", "json"),
     "log_content": ("on", True),
+    "store": ("memory", "memory"),
+    "state_dir": ("/var/lib/realtime", Path("/var/lib/realtime")),
+    "redis_url": ("rediss://:pw@cache.example:6380/2", "rediss://:pw@cache.example:6380/2"),
+    "store_key": (f"{STORE_KEY.hex()}, {base64.b64encode(bytes(32)).decode()}", (STORE_KEY, bytes(32))),
+    "keep_seconds": ("604800", 604_800),
+    "store_mb": ("0", 0),
+    "resume_seconds": ("0", 0.0),
     "openai_api_key": (KEY, KEY),
     "openai_base_url": ("https://example.org/v1beta/openai/", "https://example.org/v1beta/openai/"),
     "openai_model": ("meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B"),
@@ -143,6 +153,11 @@ BAD = {
     "trusted_proxies": "proxy.example",
     "log_format": "xml",
     "log_content": "words",
+    "store": "postgres",
+    "state_dir": "~nobody-of-this-name/state",
+    "keep_seconds": "0",
+    "store_mb": "-1",
+    "resume_seconds": "soon",
     "openai_base_url": "example.org/v1",
     "openai_model": "two\nlines",
     "connect_seconds": "0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from signal import SIGTERM, Signals
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ SCRIPTED_EARS = SCRIPTED[2:]
 ANYWHERE = ("--host", "127.0.0.1", "--port", "0")
 """A free port; later options win."""
 
-SUPERVISION = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "CREDENTIALS_DIRECTORY"}
+SUPERVISION = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"}
 """What a service manager that runs the tests means for them alone."""
 
 START_PATIENCE = 60.0
@@ -30,10 +31,18 @@ KEPT = {"REALTIME_CACHE_DIR"}
 """What the environment may say: models are not fetched anew for the tests."""
 
 
+STATE = tempfile.TemporaryDirectory(prefix="realtime-state-")
+"""Where daemons of the tests keep sessions, unless a test has them do otherwise."""
+
+
 def bare_environment(**more: str) -> dict[str, str]:
     """This process's environment without any setting of the daemon, and with `more`."""
     settings = {setting.env for setting in SETTINGS} - KEPT | SUPERVISION
-    return {name: value for name, value in os.environ.items() if name not in settings} | {"PYTHONUNBUFFERED": "1"} | more
+    return (
+        {name: value for name, value in os.environ.items() if name not in settings}
+        | {"PYTHONUNBUFFERED": "1", "XDG_STATE_HOME": STATE.name}
+        | more
+    )
 
 
 class Daemon(Program):

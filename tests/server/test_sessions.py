@@ -196,12 +196,16 @@ async def test_another_process_that_resumes_it_wins_too() -> None:
 
 async def test_an_older_process_that_has_not_noticed_can_not_write() -> None:
     store = ScriptedStore()
-    async with listening(store=store) as (_, here), listening(store=store) as (_, there), guest(here) as first:
-        async with guest(there, f"?session_id={first.session_id}") as second:
-            await first.socket.send('{"type":"session.update","session":{"type":"realtime","instructions":"Mine."}}')
-            assert await first.end() == (4001, "session_taken_over")
-            assert "session.updated" not in first.types
-            await second.say("Two.", "mine_2")
+    async with (
+        listening(store=store) as (_, here),
+        listening(store=store) as (_, there),
+        guest(here) as first,
+        guest(there, f"?session_id={first.session_id}") as second,
+    ):
+        await first.socket.send('{"type":"session.update","session":{"type":"realtime","instructions":"Mine."}}')
+        assert await first.end() == (4001, "session_taken_over")
+        assert "session.updated" not in first.types
+        await second.say("Two.", "mine_2")
 
 
 async def test_another_dialect_is_told_the_same_conversation() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import stat
@@ -60,14 +61,18 @@ asyncio.run(main())
 """
 
 
-async def test_what_was_committed_outlives_a_process_that_is_killed(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", COMMITS, str(tmp_path / "sessions.db")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+def commit_until_killed(file: Path) -> int:
+    """The number of the last change whose commit returned."""
+    with subprocess.Popen([sys.executable, "-c", COMMITS, str(file)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         while process.stdout.readline() != b"50\n":
             pass
         process.kill()
-        last = max(50, *(int(line) for line in process.stdout if line.endswith(b"\n")), 0)
+        return max(50, *(int(line) for line in process.stdout if line.endswith(b"\n")), 0)
+
+
+async def test_what_was_committed_outlives_a_process_that_is_killed(tmp_path: Path) -> None:
+    last = await asyncio.to_thread(commit_until_killed, tmp_path / "sessions.db")
     store = database(tmp_path)
     await store.open()
     stored = await store.read("sess_1")
