@@ -187,7 +187,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     store: StoreChoice = "sqlite"
     state_dir: Path | None = field(default_factory=default_state)
-    redis_url: str = "redis://localhost:6379/0"
+    redis_url: str | None = None
     """Secret: there may be a password in it."""
     store_key: tuple[bytes, ...] | None = None
     """Secret: the first encrypts, all decrypt."""

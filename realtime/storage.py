@@ -9,6 +9,9 @@ from realtime.errors import ConfigError
 from realtime.media.limits import MEBIBYTE
 from realtime.ports import Store
 
+REDIS_URL = "redis://localhost:6379/0"
+"""Where Redis is unless somebody says so."""
+
 FILE = "sessions.db"
 """In the state folder."""
 
@@ -45,4 +48,4 @@ def _plain(config: Config) -> Store | None:
                 raise ConfigError("REALTIME_STORE=redis: needs the package redis (extra: redis)")
             from realtime.store.redis import RedisStore
 
-            return RedisStore(config.redis_url, keep_seconds=keep)
+            return RedisStore(config.redis_url or REDIS_URL, keep_seconds=keep)

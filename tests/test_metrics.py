@@ -69,7 +69,7 @@ def test_the_readme_has_a_row_for_every_metric_and_no_other() -> None:
 
 def test_the_readme_names_the_labels_that_there_are() -> None:
     metrics, labels = Metrics(), {}
-    for group in (metrics.sessions, metrics.turns, metrics.responses, metrics.engines, metrics.process):
+    for group in (metrics.sessions, metrics.turns, metrics.responses, metrics.engines, metrics.store, metrics.process):
         for metric in vars(group).values():
             name = metric._name + ("_total" if metric._type == "counter" else "")
             labels[name] = set(metric._labelnames)

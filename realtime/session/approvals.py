@@ -94,7 +94,7 @@ class Approvals:
     def remember(self, tools: Iterable[Tool]) -> None:
         """Requests of the conversation that nobody has answered wait again, as far as their server is among these tools."""
         items = [entry.item for entry in self._conversation]
-        answered = {item.approval_request_id for item in items if isinstance(item, McpApprovalResponse)}
+        answered = {item.approval_request_id for item in items if isinstance(item, McpApprovalResponse | McpCall)}
         named = {tool.server_label: tool for tool in tools if isinstance(tool, McpTool)}
         for item in items:
             if isinstance(item, McpApprovalRequest) and item.id not in answered | self._asked.keys() and item.server_label in named:

@@ -35,7 +35,7 @@ ENCRYPTED = b"\xc1"
 ITEM, SOUND = "item.", "sound."
 
 
-class Head(Struct, omit_defaults=True):
+class Head(Struct):
     """What there is one of."""
 
     version: int

@@ -196,9 +196,10 @@ class ToolServers:
         """What the conversation says that these servers offer need not be asked again."""
         items = [entry.item for entry in self._conversation]
         for each in servers(tools):
-            for item in items:
-                if isinstance(item, McpListTools) and item.server_label == each.server_label and item.status == "completed":
-                    self._listings.setdefault(_key(each), Listing(item, "listed")).item = item
+            label = each.server_label
+            lists = [item for item in items if isinstance(item, McpListTools) and item.server_label == label and item.status == "completed"]
+            if lists and _key(each) not in self._listings:
+                self._listings[_key(each)] = Listing(lists[-1], "listed")
 
     def adopt(self, tools: Iterable[Tool]) -> None:
         """These are the session's tools now. Servers that are no longer among them are forgotten."""

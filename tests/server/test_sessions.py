@@ -247,7 +247,8 @@ async def test_a_store_that_is_gone_is_no_reason_to_lie() -> None:
         async with connect(f"{url}/v1/realtime?session_id={first.session_id}") as socket:
             second = Guest(socket)
             assert await second.end() == (1013, "server_error.store_unavailable")
-            assert second.told[0]["error"]["type"] == "server_error"
+            error = second.told[0]["error"]
+            assert (error["type"], error["code"]) == ("server_error", "store_unavailable")
 
 
 async def fails(session_id: str) -> bytes | None:

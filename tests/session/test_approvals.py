@@ -8,13 +8,24 @@ import pytest
 
 from realtime.errors import ClientError
 from realtime.session.approvals import MAX_ASKED, Approvals, Asked, call_error, readable
-from realtime.session.conversation import Conversation
+from realtime.session.conversation import Conversation, Entry
 from realtime.session.effects import Abandon, CallTool, Effects, Send
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import ToolBroke, ToolReturned
-from realtime.wire.items import MAX_NESTING, HttpError, McpApprovalResponse, McpCall, McpError, ProtocolError, ToolExecutionError
+from realtime.wire.items import (
+    MAX_NESTING,
+    HttpError,
+    Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpError,
+    ProtocolError,
+    ToolExecutionError,
+)
 from realtime.wire.mcp import McpTool
 from realtime.wire.server import ErrorInfo
+from realtime.wire.settings import FunctionTool
 
 SERVER = McpTool(server_label="s", server_url="https://s.example/")
 EXTRA = {"google": {"thought_signature": "EjQK"}}
@@ -152,3 +163,25 @@ def test_arguments_are_a_json_object_or_nothing(arguments: str, read: dict[str, 
 )
 def test_every_failure_is_one_of_three_kinds(type: str, code: str | None, error: McpError) -> None:
     assert call_error(ErrorInfo(type=type, code=code, message="Oops.")) == error
+
+
+def test_what_nobody_has_answered_waits_again_in_a_conversation_that_goes_on(desk: Desk) -> None:
+    items: list[Item] = [
+        McpApprovalRequest("s", "add", "{}", id="open", extra_content=EXTRA),
+        McpApprovalRequest("s", "add", "{}", id="refused"),
+        McpApprovalResponse("refused", False, id="no"),
+        McpApprovalRequest("s", "add", "{}", id="called"),
+        McpCall("s", "add", "{}", "called", id="call"),
+        McpApprovalRequest("unknown", "add", "{}", id="of a server that is gone"),
+    ]
+    for item in items:
+        desk.conversation.remember(Entry(item))
+    desk.ask(request_id="asked")
+    desk.approvals.remember([FunctionTool("f"), SERVER])
+    for id in ("open", "asked"):
+        desk.approvals.check(McpApprovalResponse(id, True), "item")
+    for id in ("refused", "called", "of a server that is gone"):
+        with pytest.raises(ClientError):
+            desk.approvals.check(McpApprovalResponse(id, True), "item")
+    desk.approvals.answer(McpApprovalResponse("open", True))
+    assert desk.taken()[-1] == CallTool("item_1", SERVER, "add", {})

@@ -224,3 +224,48 @@ def test_a_call_that_was_cut_was_not_said_and_one_that_was_made_was(item: Item, 
     item.status = status
     ours.insert(Entry(item))
     assert [each.id for each in ours.items()] == (["a", "b"] if said else ["a"])
+
+
+def ranks(conversation: Conversation) -> list[float]:
+    return [entry.rank for entry in conversation]
+
+
+def test_entries_stand_in_the_order_of_their_ranks() -> None:
+    ours = conversation("a", "b")
+    ours.insert(text("first"), 0)
+    ours.insert(text("between"), 2)
+    assert order(ours) == ["first", "a", "between", "b"]
+    assert ranks(ours) == sorted(set(ranks(ours)))
+
+
+def test_where_there_is_no_number_between_two_all_are_counted_anew() -> None:
+    ours = conversation("a", "b")
+    ours.changed.clear()
+    for number in range(60):
+        ours.insert(text(f"x{number}"), 1)
+    assert ranks(ours) == sorted(set(ranks(ours)))
+    assert {"a", "b"} <= ours.changed, "they have to be stored anew"
+
+
+def test_what_has_changed_is_known_until_somebody_has_stored_it() -> None:
+    ours = conversation("a", "b", "c")
+    assert ours.changed == {"a", "b", "c"}
+    ours.changed.clear()
+    ours.delete("a")
+    ours.note("b")
+    ours.note("in no conversation")
+    entry = ours.find("c")
+    assert entry is not None
+    ours.weigh(entry)
+    assert ours.changed == {"a", "b", "c"}
+
+
+def test_what_is_remembered_is_no_change_and_keeps_its_rank() -> None:
+    ours = Conversation("conv_1")
+    for id, rank in (("a", 0.5), ("b", 7.25)):
+        entry = text(id)
+        entry.rank = rank
+        ours.remember(entry)
+    assert (order(ours), ranks(ours), ours.changed) == (["a", "b"], [0.5, 7.25], set())
+    ours.insert(text("c"))
+    assert ranks(ours)[-1] > 7.25

@@ -312,3 +312,31 @@ def test_only_so_many_are_remembered_and_the_sessions_longest(desk: Desk) -> Non
     desk.servers.want([server("one more")])
     assert Abandon("item_2") in desk.taken()
     assert list(desk.servers.toolbox((server(),), "auto").offers) == ["add", "disk_wipe"]
+
+
+# A conversation that goes on
+
+
+def test_what_a_conversation_says_of_a_server_need_not_be_asked_again(desk: Desk) -> None:
+    known, failed, other = server(), server("broken"), server("other")
+    desk.listed(known)
+    desk.servers.adopt([known, failed])
+    desk.servers.fail(ToolListingBroke(desk.asked()[0].item_id, OOPS))
+    desk.taken()
+    later = Desk()
+    for entry in desk.conversation:
+        later.conversation.remember(entry)
+    later.servers.remember([known, failed, other])
+    later.servers.adopt([known, failed, other])
+    assert [asked.server for asked in later.asked()] == [failed, other]
+    assert later.servers.toolbox((known,), "auto").offers.keys() == {"add", "disk_wipe"}
+
+
+def test_what_is_known_already_is_not_what_was_listed_before(desk: Desk) -> None:
+    desk.listed(server())
+    newer = server(authorization="other")
+    desk.servers.adopt([newer])
+    [asked] = desk.asked()
+    desk.servers.remember([newer])
+    desk.servers.complete(ToolsListed(asked.item_id, (READ,)))
+    assert desk.servers.toolbox((newer,), "auto").offers.keys() == {"read"}

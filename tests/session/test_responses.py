@@ -29,7 +29,7 @@ from realtime.session.responses import CALL_SIZE, MAX_SOUND_DELTA, MAX_TEXT_DELT
 from realtime.session.sound import Sound
 from realtime.session.transcripts import Transcripts
 from realtime.wire.client import ResponseParams
-from realtime.wire.items import InputAudio, InputText, ItemReference, Message, OutputText
+from realtime.wire.items import InputAudio, InputText, ItemReference, Message, OutputAudio, OutputText
 from realtime.wire.server import ErrorInfo, Failure, ResponseDone, ResponseOutputAudioDelta, ResponseOutputTextDelta, ServerEvent
 from realtime.wire.settings import PcmFormat, Settings
 
@@ -406,3 +406,24 @@ def test_calls_that_do_not_end_are_cut(desk: Desk) -> None:
     assert desk.responses
     desk.responses.come_out(CallGenerated("resp_1", 1, "g", ""))
     assert desk.done() == [("resp_1", "incomplete")]
+
+
+def test_nobody_is_left_to_hear_them(desk: Desk) -> None:
+    desk.responses.create(AUTO, SETTINGS, None)
+    desk.responses.create(ASIDE, SETTINGS, None)
+    desk.taken()
+    desk.responses.cancel_all()
+    done = [event.response for event in desk.taken() if isinstance(event, ResponseDone)]
+    assert [(response.status, getattr(response.status_details, "reason", None)) for response in done] == [
+        ("cancelled", "client_cancelled")
+    ] * 2
+    assert not desk.responses
+
+
+def test_a_conversation_that_goes_on_knows_that_its_voice_was_heard(desk: Desk) -> None:
+    desk.conversation.remember(Entry(Message("user", [InputAudio("Hello.")], "a"), {0: Sound(PcmFormat(), bytes(48))}))
+    desk.responses.remember(())
+    assert not desk.responses.spoken
+    desk.conversation.remember(Entry(Message("assistant", [OutputAudio("Hello.")], "b"), {0: Sound(PcmFormat(), bytes(48))}))
+    desk.responses.remember(())
+    assert desk.responses.spoken

@@ -154,3 +154,23 @@ def test_what_is_released_keeps_its_length_and_its_words() -> None:
     assert sound.truncate(700) == "One two three four. Five"
     assert (sound.audio, sound.ms) == (b"", 700)
     assert sound.truncate(200) == "One two"
+
+
+def test_a_sound_that_was_kept_is_the_same() -> None:
+    sound = Sound(PcmFormat(16_000))
+    sound.speak("One, ")
+    sound.add(bytes(3200))
+    sound.speak("two.")
+    sound.add(bytes(3200))
+    kept = sound.keep()
+    assert (kept.format, kept.rate) == (PcmFormat(), 16_000), "no other rate can be written"
+    again = Sound.of(kept)
+    assert (again.audio, again.ms, again.format, again.released) == (bytes(6400), 200, PcmFormat(16_000), False)
+    assert again.truncate(150) == sound.truncate(150) == "One,"
+
+
+def test_a_sound_that_was_let_go_is_kept_as_such() -> None:
+    sound = Sound(PcmuFormat(), bytes(800))
+    sound.release()
+    again = Sound.of(sound.keep())
+    assert (again.audio, again.ms, again.held, again.released, again.format) == (b"", 100, 0, True, PcmuFormat())
