@@ -363,7 +363,13 @@ def _bounds(config: Config) -> Bounds:
         sessions=config.max_sessions,
         key=Quota(sessions=config.key_sessions, new_sessions=config.key_new_sessions),
         address=Quota(sessions=config.address_sessions, new_sessions=config.address_new_sessions),
-        session=Quota(events=config.events_per_minute, audio=config.audio_per_minute, requests=config.requests_per_minute),
+        session=Quota(
+            events=config.events_per_minute,
+            audio=config.audio_per_minute,
+            requests=config.requests_per_minute,
+            tokens=config.tokens_per_minute,
+            responses=config.session_responses,
+        ),
     )
 
 

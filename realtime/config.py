@@ -113,6 +113,9 @@ class Config(Struct, frozen=True, kw_only=True):
     """Seconds."""
     requests_per_minute: int = 0
     """To the model."""
+    tokens_per_minute: int = 0
+    session_responses: int = 16
+    """At once: more than any client that means well asks for beside its conversation, and no flood of an endpoint."""
     idle_seconds: float = 0.0
     """Without an event of the client's."""
     trusted_proxies: tuple[Network, ...] | None = None

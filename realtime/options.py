@@ -143,6 +143,20 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "times that a session may have the model asked, 0 for any number",
         ),
         Setting(
+            "tokens_per_minute",
+            "REALTIME_TOKENS_PER_MINUTE",
+            "--tokens-per-minute",
+            COUNT,
+            "tokens that a session's answers may take in a minute, 0 for any number",
+        ),
+        Setting(
+            "session_responses",
+            "REALTIME_SESSION_RESPONSES",
+            "--session-responses",
+            COUNT,
+            "answers that the model may be giving a session at once, 0 for any number",
+        ),
+        Setting(
             "idle_seconds", "REALTIME_IDLE_SECONDS", "--idle-seconds", seconds(zero=True), "for a client that sends nothing, 0 for ever"
         ),
         Setting(

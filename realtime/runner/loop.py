@@ -6,17 +6,19 @@ import asyncio
 import logging
 from collections import deque
 
+from realtime.errors import ClientError
 from realtime.runner.allowance import Allowance
 from realtime.runner.committer import Committer
 from realtime.runner.meter import ASKED, HAPPENED, TOLD, Meter
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
+from realtime.runner.sounds import sound_in
 from realtime.session import inputs
 from realtime.session.effects import Effect, Send
 from realtime.session.inputs import FileOutcome, Happening, Input
 from realtime.session.intake import CONCERNS, Intake
 from realtime.session.machine import Session
-from realtime.wire.client import ClientEvent
+from realtime.wire.client import ClientEvent, ConversationItemCreate, ResponseCreate
 from realtime.wire.codec import Codec
 from realtime.wire.settings import AudioFormat
 
@@ -43,10 +45,11 @@ class Runner:
         """Without a `committer`, nothing outlives the process."""
         self._session = session
         self._committer = committer
+        self._allowance = allowance or Allowance()
         self._intake = intake
         self._outbox = outbox
         self._meter = meter
-        self._performer = Performer(engines, codec, outbox, self.post, allowance)
+        self._performer = Performer(engines, codec, outbox, self.post, self._allowance)
         self._inbox: deque[Happening] = deque()
         self._draining = False
         self._loop = asyncio.get_running_loop()
@@ -93,11 +96,22 @@ class Runner:
 
     def _take_in(self, happening: ClientEvent | FileOutcome, now: float) -> None:
         intake = self._intake
-        for input in intake.take(happening, self._session.settings.audio.input.format, now=now):
-            self._receive(input, now)
+        for input in intake.take(happening, self.input_format, now=now):
+            self._receive(self._afforded(input, now), now)
         self._perform(intake.effects(), now)
         if intake.full is self._room.is_set():
             _set(self._room, not intake.full)
+
+    def _afforded(self, input: Input, now: float) -> Input:
+        """The event, or its refusal where it holds more sound than its client may send."""
+        if not self._allowance.limits_audio or not isinstance(input, ConversationItemCreate | ResponseCreate):
+            return input
+        param, length = sound_in(input, self.input_format)
+        try:
+            self._allowance.take_audio(now, length, param, input.event_id)
+        except ClientError as error:
+            return inputs.FrameRefused(error)
+        return input
 
     def _receive(self, input: Input, now: float) -> None:
         session, committer = self._session, self._committer

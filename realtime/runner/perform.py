@@ -39,12 +39,15 @@ from realtime.session import inputs
 from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, Judge, ListTools, Read, Send, Speak, Transcribe
 from realtime.session.inputs import Happening
 from realtime.wire.codec import Codec
-from realtime.wire.server import ErrorInfo, RateLimitsUpdated
+from realtime.wire.server import ErrorInfo, RateLimitsUpdated, ResponseDone, ServerEvent
 
 log = logging.getLogger(__name__)
 
 INLINE_SECONDS = 2.0
 """Sound of one piece that is converted on the loop: half a millisecond of work, less than a worker thread's queue costs."""
+
+LIMITED = frozenset({RateLimitsUpdated, ResponseDone})
+"""Events that limits have to do with."""
 
 E = TypeVar("E", Generate, Speak, Transcribe, Judge, Read, ListTools, CallTool)
 
@@ -93,8 +96,8 @@ class Performer:
     def perform(self, effect: Effect) -> None:
         match effect:
             case Send(event=event, answers=answers):
-                if type(event) is RateLimitsUpdated:  # the session knows no limits: others may share them
-                    event.rate_limits = self._allowance.rate_limits(self._clock())
+                if type(event) in LIMITED:  # the session knows no limits: others may share them
+                    self._count(event)
                 for frame in self._codec.encode(event, answers):
                     self._outbox.put(frame)
             case Detect():
@@ -137,10 +140,19 @@ class Performer:
                 log.exception("A job of ours failed")
             self._post(broke(error_info(error)))
 
+    def _count(self, event: ServerEvent) -> None:
+        if isinstance(event, RateLimitsUpdated):
+            event.rate_limits = self._allowance.rate_limits(self._clock())
+        elif isinstance(event, ResponseDone) and event.response.usage is not None:
+            self._allowance.take_tokens(event.response.usage.total_tokens, self._clock())
+
     async def _generate(self, effect: Generate) -> None:
+        with self._allowance.request(self._clock()):
+            await self._stream(effect)
+
+    async def _stream(self, effect: Generate) -> None:
         id, post = effect.response_id, self._post
         mouth: Mouth | None = None
-        self._allowance.take_request(self._clock())
         async for event in self._engines.llm.stream(effect.request):
             match event:
                 case TextDelta(text=text):

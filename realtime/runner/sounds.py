@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from realtime.media import formats, pcm
 from realtime.media.resample import Resampler, resample
 from realtime.ports import EAR_RATE, Float32, Int16
-from realtime.wire.settings import AudioFormat, encoding, sample_rate
+from realtime.wire.client import ConversationItemCreate, ResponseCreate
+from realtime.wire.items import Audio, InputAudio, Item, ItemReference, Message
+from realtime.wire.settings import AudioFormat, encoding, sample_rate, seconds
 
 
 def heard(audio: bytes, format: AudioFormat) -> Float32:
     """A whole utterance at `EAR_RATE`. Takes about a millisecond for ten seconds: call it from a worker thread."""
     samples = pcm.to_float(formats.decode(encoding(format), audio))
     return resample(samples, sample_rate(format), EAR_RATE)
+
+
+def sound_in(event: ConversationItemCreate | ResponseCreate, format: AudioFormat) -> tuple[str, float]:
+    """Where the first sound of an event stands, and how many seconds all of them are together."""
+    items: list[tuple[str, Item | ItemReference]] = []
+    if isinstance(event, ConversationItemCreate):
+        items = [("item", event.item)]
+    elif event.response is not None and event.response.input is not UNSET:
+        items = [(f"response.input[{index}]", item) for index, item in enumerate(event.response.input)]
+    first, length = "", 0.0
+    for where, item in items:
+        for index, part in enumerate(item.content if isinstance(item, Message) else ()):
+            if isinstance(part, InputAudio | Audio) and part.audio is not UNSET:
+                first = first or f"{where}.content[{index}].audio"
+                length += seconds(part.audio, format)
+    return first, length
 
 
 class Mouth:

@@ -13,10 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from realtime.errors import ClientError
-from realtime.runner.allowance import CODE, TYPE, Allowance
+from realtime.runner.allowance import CODE, TYPE, Allowance, Slots
 from realtime.runner.bucket import Bucket
 from realtime.server.keys import Key
-from realtime.server.quotas import Quota
+from realtime.server.quotas import NAMES, Quota
 
 MAX_LAG_SECONDS = 0.25
 """Of the loop, half of the time: who is in waits so long at every step already, and notices it from a tenth on. Who comes now would have it
@@ -38,7 +38,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     """Of a key whose line says nothing: its sessions, all together."""
     address: Quota = Quota(sessions=0, new_sessions=0)
     """Of an address: likewise."""
-    session: Quota = Quota(events=0, audio=0, requests=0)
+    session: Quota = Quota(events=0, audio=0, requests=0, tokens=0, responses=0)
     """Of each session."""
 
 
@@ -63,6 +63,8 @@ class Party:
         self.events = _bucket(quota.events, now)
         self.audio = _bucket(quota.audio, now)
         self.requests = _bucket(quota.requests, now)
+        self.tokens = _bucket(quota.tokens, now)
+        self.responses = _slots(quota.responses)
 
     def idle(self, now: float) -> bool:
         """Is there nothing to remember of it?"""
@@ -70,7 +72,7 @@ class Party:
 
     @property
     def _buckets(self) -> tuple[Bucket | None, ...]:
-        return self.new, self.events, self.audio, self.requests
+        return self.new, self.events, self.audio, self.requests, self.tokens
 
 
 class Table:
@@ -194,6 +196,8 @@ class Crowd:
             events=_bucket(each.events, now) if own.events is None else party.events,
             audio=_bucket(each.audio, now) if own.audio is None else party.audio,
             requests=_bucket(each.requests, now) if own.requests is None else party.requests,
+            tokens=_bucket(each.tokens, now) if own.tokens is None else party.tokens,
+            responses=_slots(each.responses) if own.responses is None else party.responses,
             refused=self._refused,
         )
 
@@ -204,7 +208,11 @@ class Crowd:
 
 
 def _limited(quota: Quota) -> bool:
-    return any((quota.sessions, quota.new_sessions, quota.events, quota.audio, quota.requests))
+    return any(getattr(quota, name) for name in NAMES)
+
+
+def _slots(most: int | None) -> Slots | None:
+    return Slots(most) if most else None
 
 
 def _bucket(per_minute: int | None, now: float) -> Bucket | None:

@@ -21,6 +21,10 @@ class Quota(Struct, frozen=True, kw_only=True):
     """Seconds."""
     requests: int | None = None
     """To the model."""
+    tokens: int | None = None
+    """That it reads and writes."""
+    responses: int | None = None
+    """At once."""
 
 
 NAMES = Quota.__struct_fields__

@@ -14,9 +14,10 @@ from websockets.exceptions import InvalidStatus
 
 from realtime.server.keys import hashed
 from tests.e2e.conftest import Start
+from tests.rigs.chat_endpoint import ChatEndpoint, answer
 from tests.rigs.daemon import SCRIPTED, Daemon
 from tests.rigs.sounds import silence
-from tests.rigs.wire_client import Event, WireClient
+from tests.rigs.wire_client import Event, WireClient, spoken
 
 PHONE, WATCH = ({"Authorization": f"Bearer a-long-random-key-of-a-{name}"} for name in ("phone", "watch"))
 
@@ -135,3 +136,52 @@ async def test_who_sends_nothing_is_let_go_and_who_does_stays(start: Start) -> N
             await client.send({"type": "input_audio_buffer.clear"})
             await client.wait_for("input_audio_buffer.cleared")
         assert await client.closed() == (1001, "idle: nothing was sent")
+
+
+async def test_sound_in_items_counts_too_and_what_is_refused_is_not_there(start: Start) -> None:
+    daemon = start(*SCRIPTED, "--audio-per-minute", "2")
+    async with WireClient(daemon.url()) as client:
+        await client.send({"type": "conversation.item.create", "item": spoken(silence(1.5))})
+        await client.wait_for("conversation.item.done")
+        await client.send({"type": "conversation.item.create", "item": spoken(silence(1.5)) | {"id": "refused"}})
+        error = (await client.wait_for("error"))["error"]
+        assert (error["code"], error["param"]) == ("rate_limit_exceeded", "item.content[0].audio")
+        await client.send({"type": "conversation.item.retrieve", "item_id": "refused"})
+        assert (await client.wait_for("error"))["error"]["code"] == "item_retrieve_invalid_item_id"
+
+
+async def test_tokens_that_are_left_are_told_and_who_has_none_waits(start: Start) -> None:
+    daemon = start(*SCRIPTED, "--tokens-per-minute", "10")
+    async with WireClient(daemon.url()) as client:
+        await client.say("These are many more words than there are tokens in a whole minute of this server's.")
+        assert (await client.respond(**TEXT))["status"] == "completed"
+        failed = await client.respond(**TEXT)
+        assert failed["status_details"]["error"]["code"] == "rate_limit_exceeded"
+        assert "10 tokens a minute" in failed["status_details"]["error"]["message"]
+        told = [limit for event in client.received if event["type"] == "rate_limits.updated" for limit in event["rate_limits"]]
+        assert [(limit["name"], limit["limit"], limit["remaining"]) for limit in told] == [("tokens", 10, 0)] * 2
+
+
+async def test_answers_at_once_are_limited_for_a_session_and_for_a_key(start: Start, endpoint: ChatEndpoint, tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    endpoint.script(*[answer("Wait", gate, ".")] * 3)
+    environment = {"OPENAI_BASE_URL": endpoint.base_url}
+    ours = keys(tmp_path / "keys", phone="responses=2", watch="")
+    daemon = start(*SCRIPTED[2:], "--session-responses", "1", "--api-keys-file", str(ours), **environment)
+    async with WireClient(daemon.url(), headers=PHONE) as one, WireClient(daemon.url(), headers=PHONE) as two:
+        for client in (one, two):
+            await client.say("Hello.")
+            await client.send({"type": "response.create", "response": TEXT | {"conversation": "none"}})
+            await client.wait_for("response.output_text.delta", delta="Wait")
+        refused = await two.respond(**TEXT, conversation="none")
+        assert "2 responses at once" in refused["status_details"]["error"]["message"]
+        async with WireClient(daemon.url(), headers=WATCH) as other:
+            await other.say("Hello.")
+            await other.send({"type": "response.create", "response": TEXT | {"conversation": "none"}})
+            await other.wait_for("response.output_text.delta", delta="Wait")
+            refused = await other.respond(**TEXT, conversation="none")
+            assert "1 responses at once" in refused["status_details"]["error"]["message"]
+            gate.set()
+            assert (await other.response())["status"] == "completed"
+        assert [(await client.response())["status"] for client in (one, two)] == ["completed"] * 2
+        assert (await two.respond(**TEXT))["status"] == "completed"

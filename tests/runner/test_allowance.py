@@ -3,9 +3,14 @@ from __future__ import annotations
 import pytest
 
 from realtime.errors import ClientError, EngineError
-from realtime.runner.allowance import Allowance
+from realtime.runner.allowance import Allowance, Slots
 from realtime.runner.bucket import Bucket
 from realtime.wire.server import RateLimit
+
+
+def ask(allowance: Allowance, now: float) -> None:
+    with allowance.request(now):
+        pass
 
 
 def test_without_limits_everything_is_taken_and_nothing_is_told() -> None:
@@ -13,7 +18,7 @@ def test_without_limits_everything_is_taken_and_nothing_is_told() -> None:
     assert not free.limits_events
     for _ in range(10_000):
         free.take_event(0.0, seconds=60)
-        free.take_request(0.0)
+        ask(free, 0.0)
     assert free.rate_limits(0.0) == []
 
 
@@ -62,16 +67,49 @@ def test_the_time_that_is_told_is_rounded_up() -> None:
 
 def test_a_request_too_many_fails_what_it_was_for() -> None:
     allowance = Allowance(requests=Bucket(1, 0.0))
-    allowance.take_request(0.0)
+    ask(allowance, 0.0)
     with pytest.raises(EngineError, match=r"1 requests a minute\. Please try again in 30s") as caught:
-        allowance.take_request(30.0)
+        ask(allowance, 30.0)
     assert (caught.value.code, caught.value.type) == ("rate_limit_exceeded", "rate_limit_error")
 
 
 def test_what_is_told_of_requests_is_what_is_left_for_all_who_share_them() -> None:
     shared = Bucket(60, 0.0)
     one, other = Allowance(requests=shared), Allowance(requests=shared)
-    one.take_request(0.0)
-    other.take_request(0.0)
+    ask(one, 0.0)
+    ask(other, 0.0)
     assert one.rate_limits(0.0) == [RateLimit(name="requests", limit=60, remaining=58, reset_seconds=2.0)]
     assert one.rate_limits(2.0) == [RateLimit(name="requests", limit=60, remaining=60, reset_seconds=0.0)]
+
+
+def test_tokens_are_taken_when_they_are_known_and_may_be_more_than_there_were() -> None:
+    allowance = Allowance(tokens=Bucket(60, 0.0))
+    ask(allowance, 0.0)
+    allowance.take_tokens(90, 0.0)
+    with pytest.raises(EngineError, match=r"60 tokens a minute\. Please try again in 31s"):
+        ask(allowance, 0.0)
+    [told] = allowance.rate_limits(0.0)
+    assert (told.name, told.limit, told.remaining, told.reset_seconds) == ("tokens", 60, 0, 90.0)
+    ask(allowance, 31.0)
+    Allowance().take_tokens(90, 0.0)
+
+
+def test_so_many_answers_at_once() -> None:
+    allowance = Allowance(requests=Bucket(60, 0.0), responses=Slots(2))
+    with allowance.request(0.0):
+        with allowance.request(0.0), pytest.raises(EngineError, match="2 responses at once"):
+            ask(allowance, 0.0)
+        ask(allowance, 0.0)
+    [told] = allowance.rate_limits(0.0)
+    assert told.remaining == 57, "who was refused took nothing"
+
+
+def test_sound_of_items_is_taken_by_its_field() -> None:
+    allowance = Allowance(audio=Bucket(60, 0.0))
+    assert allowance.limits_audio
+    allowance.take_audio(0.0, 50.0, "item.content[0].audio")
+    allowance.take_audio(0.0, 0.0, "item.content[0].audio")
+    with pytest.raises(ClientError) as refused:
+        allowance.take_audio(0.0, 50.0, "item.content[0].audio", "ev_1")
+    assert (refused.value.param, refused.value.event_id) == ("item.content[0].audio", "ev_1")
+    assert not Allowance().limits_audio

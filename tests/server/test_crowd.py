@@ -5,12 +5,18 @@ from http import HTTPStatus
 import pytest
 
 from realtime.errors import ClientError, EngineError
+from realtime.runner.allowance import Allowance
 from realtime.server.crowd import MAX_LAG_SECONDS, MIN_TABLE, Bounds, Crowd, Crowded
 from realtime.server.keys import Key, hashed
 from realtime.server.quotas import Quota
 
 HERE, THERE = "203.0.113.5", "198.51.100.1"
 PHONE, WATCH = (Key(name, hashed(f"a-long-random-key-of-the-{name}")) for name in ("phone", "watch"))
+
+
+def ask(allowance: Allowance, now: float) -> None:
+    with allowance.request(now):
+        pass
 
 
 def with_quota(**numbers: int) -> Key:
@@ -134,16 +140,16 @@ def test_each_session_has_the_allowance_of_the_settings_and_a_keys_own_is_shared
         with pytest.raises(ClientError, match="1 events"):
             allowance.take_event(0.0, seconds=1000)
     other.take_event(60.0, seconds=1000)
-    one.take_request(0.0)
-    one.take_request(0.0)
+    ask(one, 0.0)
+    ask(one, 0.0)
     with pytest.raises(EngineError, match="2 requests"):
-        other.take_request(0.0)
+        ask(other, 0.0)
 
 
 def test_who_leaves_and_comes_back_finds_what_is_left() -> None:
     crowd, key = Crowd(Bounds()), with_quota(requests=2)
     place = crowd.enter(None, key, 0.0)
-    place.allowance.take_request(0.0)
+    ask(place.allowance, 0.0)
     place.leave()
     assert crowd.enter(None, key, 0.0).allowance.rate_limits(0.0)[0].remaining == 1
 
