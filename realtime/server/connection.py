@@ -17,6 +17,7 @@ from realtime.runner.outbox import TOO_SLOW, Outbox
 from realtime.runner.perform import Engines
 from realtime.server.idleness import Idleness
 from realtime.session import inputs
+from realtime.session.effects import SERVICE_RESTART
 from realtime.session.intake import Intake
 from realtime.session.machine import GOING_AWAY, Session
 from realtime.wire.client import ClientEvent, InputAudioBufferAppend
@@ -26,7 +27,7 @@ from realtime.wire.settings import sample_rate, sample_width
 GOODBYE_SECONDS = 5
 """For what is still to be written, and for the client's own goodbye. One that does not read is cut off after it."""
 
-GOODBYES = {GOING_AWAY: "server_stopping", TOO_SLOW: "too_slow", OUR_FAULT: "internal_error"}
+GOODBYES = {SERVICE_RESTART: "server_stopping", TOO_SLOW: "too_slow", OUR_FAULT: "internal_error"}
 """What the codes with which this side closes mean."""
 
 IDLE = "idle: nothing was sent"

@@ -36,9 +36,10 @@ from realtime.server.crowd import Bounds, Crowd, Crowded, Place
 from realtime.server.fragments import Cutter
 from realtime.server.sockets import address, url_host
 from realtime.session.abilities import Abilities
+from realtime.session.effects import SERVICE_RESTART
 from realtime.session.ids import Ids
 from realtime.session.intake import Intake
-from realtime.session.machine import GOING_AWAY, Session
+from realtime.session.machine import Session
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.client import SessionUpdate
@@ -192,7 +193,7 @@ class Listener:
         )
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Let in nobody more, let running responses end for the grace period, then close with 1001."""
+        """Let in nobody more, let running responses end for the grace period, then close with 1012."""
         self._health.draining = True  # whoever looks, or knocks, is told so until the last has gone
         if self._sockets:  # or who knocks waits for those who listen there after us
             await self._shut_the_door()
@@ -269,7 +270,7 @@ class Listener:
         assert socket.place is not None
         assert socket.admission is not None
         if self._health.draining:  # it was let in a moment before
-            await socket.close(GOING_AWAY, "server is shutting down")
+            await socket.close(SERVICE_RESTART, "server is shutting down")
             return
         dialect = http.dialect(socket.request)
         codec = self._codecs[dialect]
