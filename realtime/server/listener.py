@@ -123,8 +123,11 @@ class Listener:
         grace_seconds: float,
         tls: SSLContext | None = None,
         sockets: Sequence[socket.socket] = (),
+        shared: bool = False,
     ) -> None:
-        """`sockets` listen already, and are used instead of `host` and `port`; they are the listener's from now on."""
+        """`sockets` listen already, and are used instead of `host` and `port`; they are the listener's from now on. `shared`: others listen
+        on that port, too, and the kernel deals out who comes (SO_REUSEPORT)."""
+        self._reuse_port = True if shared else None
         self._service = service
         self._host, self._port = host, port
         self._sockets = sockets
@@ -167,7 +170,7 @@ class Listener:
             self._servers = [await self._listen(sock=given) for given in self._sockets]
         else:
             try:
-                self._servers = [await self._listen(host=self._host, port=self._port)]
+                self._servers = [await self._listen(host=self._host, port=self._port, reuse_port=self._reuse_port)]
             except OSError as error:
                 where = f"SERVER_HOST={self._host}, SERVER_PORT={self._port}"
                 raise ConfigError(f"{where}: can't listen there: {error.strerror or error}") from error
