@@ -6,7 +6,7 @@ id, key, address or text of a client's becomes one, and a code that is not of `E
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from prometheus_client import (
@@ -174,7 +174,7 @@ def _together(known: Metric | None, more: Metric) -> Metric:
     """The sum; of times of a start, the first."""
     if known is None:
         return more
-    add = min if known.name == "process_start_time_seconds" else lambda one, other: one + other
+    add: Callable[[float, float], float] = min if known.name == "process_start_time_seconds" else lambda one, other: one + other
     pairs = zip(known.samples, more.samples, strict=True)
     known.samples = [one._replace(value=add(one.value, other.value)) for one, other in pairs]
     return known
