@@ -56,9 +56,13 @@ class Daemon:
 
     @property
     def cpu(self) -> float:
-        """Seconds."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """Seconds, of all threads."""
+        return _seconds(Path(f"/proc/{self.pid}/stat"))
+
+    @property
+    def loop_cpu(self) -> float:
+        """Of the one thread that the event loop has."""
+        return _seconds(Path(f"/proc/{self.pid}/task/{self.pid}/stat"))
 
     @property
     def memory(self) -> int:
@@ -68,6 +72,12 @@ class Daemon:
     def metrics(self) -> dict[str, float]:
         with urllib.request.urlopen(self.url.replace("ws", "http", 1).replace("/v1/realtime", "/metrics")) as page:
             return {name: float(value) for name, value in re.findall(r"^(\S+) (\S+)$", page.read().decode(), re.MULTILINE)}
+
+
+def _seconds(stat: Path) -> float:
+    """Of CPU time (proc(5))."""
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 @contextmanager
@@ -151,9 +161,9 @@ async def voices(server: Daemon, frames: list[str], count: int, seconds: float) 
     tasks += [asyncio.create_task(talk(socket, frames, number * 37, until)) for number, socket in enumerate(sockets)]
     await asyncio.sleep(2.0)
     loop = asyncio.get_running_loop()
-    before, began, spent = server.metrics(), loop.time(), server.cpu
+    before, began, spent, held = server.metrics(), loop.time(), server.cpu, server.loop_cpu
     await asyncio.sleep(seconds)
-    after, took, spent = server.metrics(), loop.time() - began, server.cpu - spent
+    after, took, spent, held = server.metrics(), loop.time() - began, server.cpu - spent, server.loop_cpu - held
     until.set()
     await leave(sockets)
     await asyncio.gather(*tasks)
@@ -165,7 +175,8 @@ async def voices(server: Daemon, frames: list[str], count: int, seconds: float) 
     heard, behind = grown('realtime_audio_seconds_total{direction="in"}') / took, after["realtime_detector_backlog_seconds"]
     turns = sum(value - before.get(name, 0) for name, value in after.items() if name.startswith("realtime_turns_total"))
     print(
-        f"voice  {count:4} talk: {spent / took:.2f} cores, {spent / took / count * 1000:.1f} ms of CPU a second each; "
+        f"voice  {count:4} talk: {spent / took:.2f} cores, {spent / took / count * 1000:.1f} ms of CPU a second each, "
+        f"the loop's thread {held / took / count * 1000:.1f}; "
         f"{heard:.1f} s of sound a second, {turns:.0f} turns; {late:.1%} of timers later than {LAG_SECONDS * 1000:.0f} ms, "
         f"detector {behind:.2f} s behind",
         flush=True,
