@@ -109,14 +109,17 @@ async def leave(sockets: list[ClientConnection]) -> None:
 
 async def idle(server: Daemon, sessions: int, seconds: float) -> None:
     first = [await enter(server.url) for _ in range(10)]  # what is made once
-    before = server.memory
+    before, spent = server.memory, server.cpu
     sockets = [await enter(server.url) for _ in range(sessions)]
-    each = (server.memory - before) / sessions
+    each, opening = (server.memory - before) / sessions, (server.cpu - spent) / sessions
     began, spent = asyncio.get_running_loop().time(), server.cpu
     await asyncio.sleep(max(seconds, 40.0))  # two pings for each
     took = asyncio.get_running_loop().time() - began
     share = (server.cpu - spent) / took / sessions
-    print(f"idle   {sessions} sessions: {each / 1024:.0f} KB each, {share * 1e6:.0f} us of CPU a second each", flush=True)
+    print(
+        f"idle   {sessions} sessions: {each / 1024:.0f} KB, {share * 1e6:.0f} us of CPU a second, {opening * 1000:.2f} ms to begin",
+        flush=True,
+    )
     await leave([*first, *sockets])
 
 

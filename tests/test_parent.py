@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
-from signal import SIGABRT, SIGHUP, Signals
+from asyncio.subprocess import Process
+from pathlib import Path
+from signal import SIGABRT, SIGHUP, SIGKILL, SIGTERM, Signals
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from msgspec import structs
 
-from realtime import logs
+from realtime import logs, parent
 from realtime.errors import ConfigError
 from realtime.parent import GIVEN_UP, MAX_FALSE_STARTS, MISUSED, STEADY_SECONDS, GivenUp, Parent, Worker, reserve
+from realtime.server.keys import fresh
 from realtime.supervisor import Supervisor
 from tests.test_app import SCRIPTED
+from tests.test_signals import signals as signals
 
 TWO = structs.replace(SCRIPTED, workers=2, grace_seconds=0.0)
 
@@ -115,6 +120,45 @@ def test_workers_that_can_not_start_end_it_with_their_status(
     monkeypatch.setattr(logs, "start", lambda *chosen: logging.getLogger().setLevel("INFO"))
     assert Parent(TWO, Supervisor(), ["--llm=nonsense"]).run() == MISUSED
     assert capfd.readouterr().err.count("--llm='nonsense'") == 1
+
+
+FLAGS = ["--host=127.0.0.1", "--llm=scripted", "--stt=scripted", "--tts=scripted", "--vad=scripted", "--turn-model=words"]
+
+
+def test_it_is_whole_again_after_one_was_killed_and_ends_when_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Both workers are real; what happens next hangs on what they tell."""
+    (keys := tmp_path / "keys").write_text(fresh("phone")[1])
+    ours = Parent(structs.replace(TWO, api_keys_file=keys), Supervisor(), [*FLAGS, f"--api-keys-file={keys}"])
+    served: list[int] = []
+    serves = Worker.serves
+
+    def watched(worker: Worker, now: float) -> None:
+        serves(worker, now)
+        served.append(worker.number)
+        if len(served) == 3:
+            os.kill(os.getpid(), SIGHUP)
+            os.kill(os.getpid(), SIGTERM)
+
+    def listening(where: str, *, given: bool) -> str:
+        ours._workers[0].signal(SIGKILL)
+        return where
+
+    monkeypatch.setattr(Worker, "serves", watched)
+    monkeypatch.setattr(parent, "listening", listening)
+    assert ours.run() == 0
+    assert served == [1, 2, 1]
+
+
+def test_who_still_loads_when_it_is_told_to_end_does_not_hold_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = Parent(TWO, Supervisor(), FLAGS)
+    start = ours._start
+
+    async def started(worker: Worker, told: Supervisor) -> Process:
+        os.kill(os.getpid(), SIGTERM)
+        return await start(worker, told)
+
+    monkeypatch.setattr(ours, "_start", started)
+    assert ours.run() == 0
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
