@@ -230,7 +230,7 @@ class Parent:
             stdin=PIPE,
             stdout=None if worker.number == 1 else asyncio.subprocess.DEVNULL,  # they would all say the same
             env=worker_environment(replace(told, worker=worker.number)),
-            process_group=0,  # Ctrl-C is for us alone: they would take what we send them then for a second one
+            start_new_session=True,  # Ctrl-C is for us alone: they would take what we send them then for a second one
             pass_fds=[given.fileno() for given in self._sockets],
         )
 

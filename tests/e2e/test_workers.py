@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ from signal import SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 import aiohttp
 import pytest
+from websockets.asyncio.client import unix_connect
 from websockets.exceptions import ConnectionClosedError
 
 from realtime.server.keys import fresh
@@ -178,12 +180,22 @@ async def test_the_manager_is_told_once_that_all_is_ready(manager: ServiceManage
         manager.next(timeout=0.1)
 
 
-async def test_given_sockets_are_shared_by_all(manager: ServiceManager) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as door, manager.start("--workers", "2", sockets=[door]) as daemon:
-        assert daemon.port == door.getsockname()[1]
-        async with connected(daemon):
-            pass
-        assert await asyncio.to_thread(daemon.stop) == 0
+async def test_given_sockets_are_shared_by_all(manager: ServiceManager, tmp_path: Path) -> None:
+    path = str(tmp_path / "door")
+    with socket.create_server(("127.0.0.1", 0)) as door, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(path)
+        unix.listen()
+        with manager.start("--workers", "2", sockets=[door, unix]) as daemon:
+            assert daemon.port == door.getsockname()[1]
+            assert manager.wait_for("READY")["STATUS"] == f"listening on {daemon.address}, unix:{path}; 2 workers"
+            old = workers(daemon)
+            os.kill(old[1], SIGKILL)
+            async with connected(daemon), unix_connect(path, "ws://localhost/v1/realtime") as client:
+                assert json.loads(await client.recv())["type"] == "session.created"
+            await eventually(daemon, old)  # who had them before has not closed them for the next
+            async with connected(daemon):
+                pass
+            assert await asyncio.to_thread(daemon.stop) == 0
 
 
 async def test_one_that_is_stuck_is_ended_while_the_manager_goes_on_being_told(manager: ServiceManager) -> None:
