@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from realtime.config import Config, add_flags, load, supervision
+from realtime.config import Config, add_flags, flags, load, supervision
 from realtime.errors import ConfigError, EngineError, StoreError
 from realtime.options import SECTIONS, SETTINGS, Setting
 
@@ -114,6 +114,10 @@ def _command(commands: _Commands, name: str, run: _Run, help: str, flags: tuple[
 
 def _serve(options: argparse.Namespace) -> int:
     config, supervisor = load(vars(options)), supervision()
+    if config.workers > 1 and not supervisor.worker:
+        from realtime.parent import Parent
+
+        return Parent(config, supervisor, flags(vars(options))).run()
     from realtime.app import App
 
     return App(config, supervisor).run()

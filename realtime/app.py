@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
-from collections.abc import Callable, Coroutine, Iterator
+import sys
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -24,6 +24,7 @@ from realtime.engines.mcp_client import McpClient
 from realtime.engines.media_reader import ProcessReader
 from realtime.errors import ConfigError, EngineError
 from realtime.media.limits import MEBIBYTE, Limits
+from realtime.metrics import Metrics
 from realtime.options import OPENAI_URL
 from realtime.ports import Llm, MediaReader, Store, Stt, Tts, TurnJudge, Vad
 from realtime.runner.perform import Engines
@@ -41,6 +42,7 @@ from realtime.server.quotas import Quota
 from realtime.server.service import Service
 from realtime.server.sockets import inherited, is_local
 from realtime.session.abilities import Abilities
+from realtime.signals import on_hangup, stop_signal
 from realtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -59,8 +61,6 @@ CLOSING_SECONDS = 30
 """That we ask of the service manager beyond the grace period. Half-made handshakes and goodbyes take 15 at the most, the end of the engines
 hardly any."""
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
 log = logging.getLogger(__name__)
 
 
@@ -76,15 +76,18 @@ class App:
         where = "LISTEN_FDS" if self._sockets else f"SERVER_HOST={config.host}"
         self._access = _access(config, where, loopback=self._loopback)
         self._tls = None if config.tls_cert is None else tls.context(config.tls_cert, config.tls_key)
-        self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
+        self._cores = max(1, (os.cpu_count() or 1) // config.workers)
+        """Our part of the machine's: so many threads each model has."""
+        self._workers = ThreadPoolExecutor(self._cores, thread_name_prefix="worker")
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit status. Raises `ConfigError`, and `EngineError` where a model can't be had."""
         _log(self._config)
-        _say(f"realtime {version('realtime-daemon')}")
+        if not self._supervisor.worker:
+            _say(f"realtime {version('realtime-daemon')}")
         store, engines = storage.store(self._config), self.engines()
         try:
-            _run(self._serve(engines, store))
+            run(self._serve(engines, store))
         except asyncio.CancelledError:
             return CUT_SHORT
         return 0
@@ -132,6 +135,7 @@ class App:
             access=self._access,
             latency=config.latency_ms / 1000,
             log_content=config.log_content,
+            metrics=Metrics(self._supervisor.metrics),
             bounds=_bounds(config),
             addresses=Addresses(config.trusted_proxies or ()),
             idle_seconds=config.idle_seconds,
@@ -150,18 +154,23 @@ class App:
             grace_seconds=config.grace_seconds,
             tls=self._tls,
             sockets=self._sockets,
+            shared=bool(supervisor.worker),
         )
         # Elsewhere a hangup is what it always was: the terminal is gone, and so is the daemon.
-        hangup = _on_hangup(self._read_keys_again) if config.api_keys_file else nullcontext()
-        with _stop_signal() as stop, hangup, Notifier(supervisor.notify_socket, supervisor.watchdog_seconds) as manager:
+        hangup = on_hangup(self._read_keys_again) if config.api_keys_file else nullcontext()
+        with stop_signal() as stop, hangup, Notifier(supervisor.notify_socket, supervisor.watchdog_seconds) as manager:
             try:
+                if supervisor.worker:
+                    _end_with_parent(stop)
                 async with listener:
                     _say(f"  {'keys':13} {self._who_may()}")
-                    for where in listener.addresses:
-                        _say(_listening(where, given=bool(self._sockets)))
+                    if not supervisor.worker:  # else the parent says so, once all listen
+                        for where in listener.addresses:
+                            _say(listening(where, given=bool(self._sockets)))
                     manager.ready(f"listening on {', '.join(listener.addresses)}")
                     await stop.wait()
-                    _say("stopping: running answers may end")
+                    if not supervisor.worker:
+                        _say("stopping: running answers may end")
                     manager.stopping("running answers may end", config.grace_seconds + CLOSING_SECONDS)
             finally:
                 await _close(engines)
@@ -208,7 +217,7 @@ class App:
         from realtime.engines.local_llm import LocalLlm
 
         reason = "embedded, as asked" if config.llm == "local" else "embedded: neither OPENAI_BASE_URL nor OPENAI_API_KEY is set"
-        return _chosen("language", LocalLlm.load(self._fetched(LOCAL_LLM)), reason)
+        return _chosen("language", LocalLlm.load(self._fetched(LOCAL_LLM), workers=self._cores), reason)
 
     def _endpoint_llm(self, url: str) -> Llm:
         from realtime.engines.chat import ChatLlm, Timeouts
@@ -234,7 +243,7 @@ class App:
         from realtime.engines.whisper import WhisperStt
 
         name = config.whisper_model
-        return _chosen("transcripts", WhisperStt.load(self._fetched(name), name), "embedded")
+        return _chosen("transcripts", WhisperStt.load(self._fetched(name), name, workers=self._cores), "embedded")
 
     def _tts(self) -> Tts | None:
         choice = self._config.tts_engine
@@ -255,7 +264,7 @@ class App:
             return None
         from realtime.engines.local_voice import LocalVoice
 
-        return _chosen("voice", LocalVoice.load(), "embedded")
+        return _chosen("voice", LocalVoice.load(workers=self._cores), "embedded")
 
     def _endpoint_tts(self, address: Address) -> Tts:
         from realtime.engines.remote_tts import RemoteTts
@@ -276,7 +285,8 @@ class App:
 
         # Path.expanduser raises for a home that it can't find.
         file = self._fetched(name) / models.VOICE_FILE if name in models.VOICES else Path(os.path.expanduser(name))
-        return _chosen("voice", Piper.load(file, Path(name).stem, voices=self._config.voices), "embedded, as asked; GPL-3.0")
+        voice = Piper.load(file, Path(name).stem, voices=self._config.voices, workers=self._cores)
+        return _chosen("voice", voice, "embedded, as asked; GPL-3.0")
 
     def _speech_timeouts(self) -> Timeouts:
         from realtime.engines.endpoint import Timeouts
@@ -329,7 +339,8 @@ class App:
             video_seconds=config.max_video_seconds,
             video_frames=config.video_frames,
         )
-        return ProcessReader(limits, seconds=config.max_media_seconds, memory=config.max_media_memory_mb * MEBIBYTE)
+        memory, count = config.max_media_memory_mb * MEBIBYTE, max(2, self._cores)  # two: see ProcessReader
+        return ProcessReader(limits, seconds=config.max_media_seconds, memory=memory, count=count)
 
     def _fetched(self, name: str) -> Path:
         """The folder of a model, fetched first if it is not here."""
@@ -359,8 +370,10 @@ def _access(config: Config, where: str, *, loopback: bool) -> Access:
 
 
 def _bounds(config: Config) -> Bounds:
+    """Of this worker: its part of the sessions in all, rounded up; else all that is set. A client may come to any worker, and must not be
+    refused what it may have."""
     return Bounds(
-        sessions=config.max_sessions,
+        sessions=-(-config.max_sessions // config.workers),
         key=Quota(sessions=config.key_sessions, new_sessions=config.key_new_sessions),
         address=Quota(sessions=config.address_sessions, new_sessions=config.address_new_sessions),
         session=Quota(
@@ -382,7 +395,7 @@ def _given(address: Address | None) -> Address:
     return address or Address(OPENAI_URL, None)
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
+def run(main: Coroutine[Any, Any, None]) -> None:
     """On uvloop where it is installed (extra: fast)."""
     if find_spec("uvloop") is None:
         asyncio.run(main)
@@ -403,7 +416,7 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _listening(where: str, *, given: bool) -> str:
+def listening(where: str, *, given: bool) -> str:
     """`given`: by the service manager, so that SERVER_HOST and SERVER_PORT don't count."""
     prefix = where if "://" in where else f"{where} "
     line = f"  {'listening':13} {prefix}{STANDARD_PATH} (GA, beta), {prefix}{CLASSIC_PATH} (classic)"
@@ -422,36 +435,15 @@ def _is_ours(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], InvalidHandshake))
 
 
-@contextmanager
-def _stop_signal() -> Iterator[asyncio.Event]:
-    """Set by the first SIGTERM or SIGINT; a second one does not wait for anybody. After, one ends the process at once: a loop that is being
-    closed could not take it any more."""
-    stop, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
+def _end_with_parent(stop: asyncio.Event) -> None:
+    """Its end of our standard input is closed when it is gone, however it went."""
+    loop = asyncio.get_running_loop()
 
-    def ring() -> None:
-        if stop.is_set() and task is not None:
-            task.cancel()
+    def gone() -> None:
+        loop.remove_reader(sys.stdin)
         stop.set()
 
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, ring)
-    try:
-        yield stop
-    finally:
-        for number in STOP_SIGNALS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-
-
-@contextmanager
-def _on_hangup(reload: Callable[[], None]) -> Iterator[None]:
-    """SIGHUP: what daemons take for "read your files again"."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
+    loop.add_reader(sys.stdin, gone)
 
 
 async def _close(engines: Engines) -> None:

@@ -81,6 +81,8 @@ class Config(Struct, frozen=True, kw_only=True):
     host: str = "localhost"
     port: int = 8001
     """0 takes a free port."""
+    workers: int = 1
+    """Processes that share the port; each loads its own models."""
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
     log_content: bool = False
@@ -325,6 +327,17 @@ def load(flags: Mapping[str, str | None]) -> Config:
         source, value = given["tls_key"]
         raise ConfigError(f"{source}={value}: needs a certificate, REALTIME_TLS_CERT (or --tls-cert)")
     return config
+
+
+def flags(said: Mapping[str, str | None]) -> list[str]:
+    """What the command line said, as it would be said again."""
+    flagged = (setting for setting in SETTINGS if setting.flag is not None and said.get(setting.name) is not None)
+    return [f"{setting.flag}={said[setting.name]}" for setting in flagged]
+
+
+def worker_environment(worker: supervisor.Supervisor) -> dict[str, str]:
+    """This process's environment, and what its worker is to know of its parent."""
+    return supervisor.told(os.environ, worker)
 
 
 def supervision() -> supervisor.Supervisor:

@@ -6,6 +6,9 @@ id, key, address or text of a client's becomes one, and a code that is not of `E
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -15,6 +18,9 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 _CODES = """
     array_above_max_length audio_disabled audio_file_too_large audio_parse_error audio_timeout audio_too_long audio_unintelligible
@@ -56,19 +62,29 @@ def known(code: str | None) -> str:
     return code if code in ERROR_CODES else "other"
 
 
+def _sum(name: str, help: str, registry: CollectorRegistry, labels: Sequence[str] = ()) -> Gauge:
+    """Of several workers, what all have that live."""
+    return Gauge(name, help, labels, registry=registry, multiprocess_mode="livesum")
+
+
+def _most(name: str, help: str, registry: CollectorRegistry, labels: Sequence[str] = ()) -> Gauge:
+    """Of several workers, what one of them has at the most."""
+    return Gauge(name, help, labels, registry=registry, multiprocess_mode="livemax")
+
+
 class Sessions:
     """Clients, from their connection to their goodbye."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         dialect = ["dialect"]
-        self.open = Gauge("realtime_sessions_open", "Sessions that are connected", dialect, registry=registry)
+        self.open = _sum("realtime_sessions_open", "Sessions that are connected", registry, dialect)
         self.opened = Counter("realtime_sessions_opened", "Sessions that began", dialect, registry=registry)
         self.closed = Counter("realtime_sessions_closed", "Sessions that ended, by reason", ["dialect", "reason"], registry=registry)
         self.seconds = Histogram("realtime_session_duration_seconds", "How long sessions lasted", registry=registry, buckets=LIVES)
         self.errors = Counter("realtime_errors", "Failures that clients were told of, by code", ["where", "code"], registry=registry)
         self.refused = Counter("realtime_sessions_refused", "Sessions that a limit kept out", ["limit"], registry=registry)
         self.events_refused = Counter("realtime_events_refused", "Events that a limit kept out", ["limit"], registry=registry)
-        self.outbox = Gauge("realtime_outbox_bytes", "Bytes that wait for clients to read them", registry=registry)
+        self.outbox = _sum("realtime_outbox_bytes", "Bytes that wait for clients to read them", registry)
 
 
 class Turns:
@@ -87,8 +103,8 @@ class Turns:
             "realtime_interruption_seconds", "From the first sound of an interruption to the last that was written of the answer"
         )
         self.audio = Counter("realtime_audio_seconds", "Sound that came in and went out", ["direction"], registry=registry)
-        self.backlog = Gauge(
-            "realtime_detector_backlog_seconds", "Sound that waits for the detector, in the session furthest behind", registry=registry
+        self.backlog = _most(
+            "realtime_detector_backlog_seconds", "Sound that waits for the detector, in the session furthest behind", registry
         )
 
 
@@ -96,7 +112,7 @@ class Responses:
     """Answers, and what they cost."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.running = Gauge("realtime_responses_running", "Responses that are being made", registry=registry)
+        self.running = _sum("realtime_responses_running", "Responses that are being made", registry)
         self.done = Counter("realtime_responses", "Responses that ended, by status and reason", ["status", "reason"], registry=registry)
         self.seconds = Histogram("realtime_response_duration_seconds", "How long responses took", registry=registry, buckets=LONG)
         self.first_token = Histogram(
@@ -126,7 +142,7 @@ class Engines:
         self.tools = Histogram("realtime_tool_seconds", "Time of tool servers", ["what", "outcome"], registry=registry, buckets=LONG)
         self.file = Histogram("realtime_file_seconds", "Time to read a file of a client's", ["kind"], registry=registry, buckets=LONG)
         self.files = Counter("realtime_files", "Files of clients, by what came of them", ["kind", "outcome"], registry=registry)
-        self.queue = Gauge("realtime_queue_jobs", "Jobs that wait", ["queue"], registry=registry)
+        self.queue = _sum("realtime_queue_jobs", "Jobs that wait", registry, ["queue"])
 
 
 class Store:
@@ -147,15 +163,49 @@ class Process:
     """The process itself."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.build = Gauge("realtime_build_info", "Always 1; the label says which version runs", ["version"], registry=registry)
+        self.build = _most("realtime_build_info", "Always 1; the label says which version runs", registry, ["version"])
         self.lag = Histogram("realtime_loop_lag_seconds", "How late the event loop's timers were", registry=registry, buckets=LAGS)
         ProcessCollector(registry=registry)
 
 
-class Metrics:
-    """All of one process. Not for the path of a token: each call takes a lock, and half a microsecond."""
+class Processes(Collector):
+    """The processes that keep their numbers in a folder, as if they were one: prometheus-client has nothing for that."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        for pid in self._pids():
+            for family in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+                families[family.name] = _together(families.get(family.name), family)
+        yield from families.values()
+
+    def _pids(self) -> list[int]:
+        return [int(path.stem.rpartition("_")[2]) for path in self._folder.glob("gauge_livesum_*.db")]
+
+
+def _together(known: Metric | None, more: Metric) -> Metric:
+    """The sum; of times of a start, the first."""
+    if known is None:
+        return more
+    add: Callable[[float, float], float] = min if known.name == "process_start_time_seconds" else lambda one, other: one + other
+    pairs = zip(known.samples, more.samples, strict=True)
+    known.samples = [one._replace(value=add(one.value, other.value)) for one, other in pairs]
+    return known
+
+
+def forget(folder: Path, pid: int) -> None:
+    """That process is gone: what it had is no more, what it counted stays."""
+    mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """All of one process, or of all workers. Not for the path of a token: each call takes a lock, and half a microsecond."""
+
+    def __init__(self, shared: Path | None = None) -> None:
+        """`shared`: the folder where all workers keep theirs."""
+        self.shared = shared
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it would be a series more for each
         self.registry = CollectorRegistry()
         self.sessions = Sessions(self.registry)
@@ -167,6 +217,11 @@ class Metrics:
 
     def text(self) -> bytes:
         """Everything, in Prometheus's text format 0.0.4."""
+        if self.shared is not None:
+            together = CollectorRegistry()
+            MultiProcessCollector(together, str(self.shared))  # type: ignore[no-untyped-call]
+            together.register(Processes(self.shared))
+            return generate_latest(together)
         return generate_latest(self.registry)
 
     def names(self) -> dict[str, str]:

@@ -39,6 +39,9 @@ OPENAI_URL = "https://api.openai.com/v1"
 MAX_PORT = 65_535
 """Ports are 16 bits (RFC 9293, section 3.1)."""
 
+MAX_WORKERS = 256
+"""Processes: as many cores as a large machine has."""
+
 MAX_MS = 10_000
 """Ten seconds: no reaction may take longer, and no network does."""
 
@@ -102,6 +105,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
     "listening": (
         Setting("host", "SERVER_HOST", "--host", ADDRESS, "address to listen on"),
         Setting("port", "SERVER_PORT", "--port", whole(0, MAX_PORT), "port to listen on, 0 for a free one"),
+        Setting("workers", "REALTIME_WORKERS", "--workers", whole(1, MAX_WORKERS), "processes that share the port"),
         Setting("log_level", "REALTIME_LOG_LEVEL", "--log-level", one_of(*get_args(LogLevel)), "least important line to log"),
         Setting("log_format", "REALTIME_LOG_FORMAT", "--log-format", one_of(*get_args(LogFormat)), "form of a line of the log"),
         Setting("log_content", "REALTIME_LOG_CONTENT", "--log-content", SWITCH, "log what is said, too, at the level debug"),

@@ -34,6 +34,8 @@ def _plain(config: Config) -> Store | None:
         case "none":
             return None
         case "memory":
+            if config.workers > 1:
+                raise ConfigError("REALTIME_STORE=memory: a client that comes back may come to another worker; use sqlite, redis or none")
             from realtime.store.memory import MemoryStore
 
             return MemoryStore(keep_seconds=keep, max_bytes=most)

@@ -9,9 +9,10 @@ import pytest
 from msgspec import structs
 
 from realtime import options
-from realtime.config import MAX_SHOWN, Address, Config, add_flags, default_cache, load, supervision
+from realtime.config import MAX_SHOWN, Address, Config, add_flags, default_cache, flags, load, supervision, worker_environment
 from realtime.errors import ConfigError
 from realtime.options import OPENAI_URL, SECTIONS, SETTINGS
+from realtime.supervisor import Supervisor
 
 KEY = "sk-secret-0123"
 
@@ -382,3 +383,14 @@ def test_the_service_manager_is_heard_where_it_speaks_to_this_process(monkeypatc
     monkeypatch.setenv("LISTEN_FDS", "1")
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
     assert (supervision().notify_socket, supervision().sockets) == ("@name", 1)
+
+
+def test_what_the_command_line_said_is_said_to_workers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    said = vars(parser.parse_args(["--port", "0", "--insecure", "--voices=*=a b"]))
+    assert flags(said) == ["--port=0", "--insecure=true", "--voices=*=a b"]
+    assert vars(parser.parse_args(flags(said))) == said
+    monkeypatch.setenv("OPENAI_MODEL", "m")
+    environment = worker_environment(Supervisor(worker=3))
+    assert (environment["OPENAI_MODEL"], environment["REALTIME_WORKER"]) == ("m", "3")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from realtime.metrics import ERROR_CODES, Metrics, known
+from realtime.metrics import ERROR_CODES, Metrics, forget, known
 from tests.rigs.promtool import check
 from tests.test_readme import README, constants, protocol
 
@@ -122,3 +126,56 @@ def test_promtool_understands_what_the_dashboard_asks_for(tmp_path: Path) -> Non
 def test_every_alert_says_what_is_wrong_and_what_to_do(key: str) -> None:
     rules = RULES.read_text(encoding="utf-8")
     assert rules.count(f"          {key}: ") == rules.count("- alert: ") > 5
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from realtime.metrics import Metrics
+metrics = Metrics(Path(sys.argv[1]))
+metrics.sessions.open.labels("ga").set(2)
+metrics.turns.backlog.set(float(sys.argv[2]))
+metrics.sessions.opened.labels("ga").inc(3)
+metrics.process.lag.observe(0.02)
+print("there", flush=True)
+sys.stdin.read()
+"""
+"""prometheus-client decides when it is imported whether it shares: so each is a process."""
+
+
+@contextmanager
+def worker(folder: Path, backlog: str) -> Iterator[subprocess.Popen[str]]:
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    command, pipe = [sys.executable, "-c", WORKER, str(folder), backlog], subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "there\n"
+        yield process
+
+
+def seen(folder: Path) -> dict[str, float]:
+    families = text_string_to_metric_families(Metrics(folder).text().decode())
+    return {sample.name: sample.value for family in families for sample in family.samples}
+
+
+def memory(process: subprocess.Popen[str]) -> int:
+    """Bytes that it has."""
+    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_what_several_processes_keep_is_told_as_one(tmp_path: Path) -> None:
+    with ExitStack() as ends:
+        processes = [ends.enter_context(worker(tmp_path, backlog)) for backlog in ("1", "4")]
+        values = seen(tmp_path)
+        assert (values["realtime_sessions_open"], values["realtime_detector_backlog_seconds"]) == (4, 4)
+        assert (values["realtime_sessions_opened_total"], values["realtime_loop_lag_seconds_count"]) == (6, 2)
+        assert values["process_resident_memory_bytes"] == pytest.approx(sum(map(memory, processes)), rel=0.1)
+        starts = [os.stat(f"/proc/{process.pid}").st_ctime for process in processes]
+        assert values["process_start_time_seconds"] == pytest.approx(min(starts), abs=60)
+        for process in processes:
+            process.kill()
+            process.wait()
+        forget(tmp_path, processes[1].pid)
+        values = seen(tmp_path)  # what it had is gone with it, what it counted is not
+        assert (values["realtime_sessions_open"], values["realtime_detector_backlog_seconds"]) == (2, 1)
+        assert values["realtime_sessions_opened_total"] == 6

@@ -30,6 +30,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 GOOD = {
     "host": ("0.0.0.0", "0.0.0.0"),
     "port": ("0", 0),
+    "workers": ("4", 4),
     "log_level": ("DEBUG", "debug"),
     "tls_cert": ("/etc/tls/chain.pem", Path("/etc/tls/chain.pem")),
     "tls_key": ("/etc/tls/key.pem", Path("/etc/tls/key.pem")),
@@ -137,6 +138,7 @@ def test_a_switch_that_is_only_named_is_on() -> None:
 BAD = {
     "host": " ",
     "port": str(MAX_PORT + 1),
+    "workers": "0",
     "log_level": "loud",
     "tls_cert": "~nobody-of-this-name/chain.pem",
     "tls_key": "~nobody-of-this-name/key.pem",

@@ -22,6 +22,11 @@ async def test_each_choice_is_a_store(tmp_path: Path) -> None:
     assert storage.store(Config(store="none", store_key=(bytes(32),))) is None
 
 
+def test_workers_share_no_memory() -> None:
+    with pytest.raises(ConfigError, match="REALTIME_STORE=memory: a client that comes back may come to another worker"):
+        storage.store(Config(store="memory", workers=2))
+
+
 def test_sqlite_needs_a_folder() -> None:
     with pytest.raises(ConfigError, match="REALTIME_STATE_DIR is unset and there is no home folder"):
         storage.store(Config(state_dir=None))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from realtime.errors import ConfigError
-from realtime.supervisor import Supervisor, credential, read
+from realtime.supervisor import Supervisor, credential, read, told
 
 PID = 4711
 
@@ -18,6 +18,24 @@ def test_systemd_says_where_it_listens_what_it_opened_and_how_long_it_waits() ->
     said = {"NOTIFY_SOCKET": "/run/systemd/notify", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": f"{PID}"}
     given = {"LISTEN_FDS": "2", "LISTEN_PID": f"{PID}", "LISTEN_FDNAMES": "realtime.socket:realtime.socket"}
     assert read(said | given, PID) == Supervisor(notify_socket="/run/systemd/notify", watchdog_seconds=30.0, sockets=2)
+
+
+@pytest.mark.parametrize(
+    "worker",
+    [
+        Supervisor(worker=1),
+        Supervisor(worker=2, notify_socket="@parent", watchdog_seconds=15.0, sockets=2, metrics=Path("/tmp/metrics")),
+    ],
+)
+def test_a_worker_reads_what_its_parent_says_and_nothing_that_the_parent_was_told(worker: Supervisor) -> None:
+    parents = {"NOTIFY_SOCKET": "/run/systemd/notify", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "LISTEN_FDS": "9", "LISTEN_PID": "1"}
+    environment = told(parents | {"OPENAI_MODEL": "m", "PROMETHEUS_MULTIPROC_DIR": "/other"}, worker)
+    assert read(environment, PID) == worker
+    assert environment["OPENAI_MODEL"] == "m"
+
+
+def test_a_folder_for_metrics_is_none_of_ours_without_a_parent() -> None:
+    assert read({"PROMETHEUS_MULTIPROC_DIR": "/tmp"}, PID) == Supervisor()
 
 
 def test_what_was_said_to_another_process_does_not_count() -> None:

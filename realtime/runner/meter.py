@@ -156,6 +156,8 @@ class Meter:
     def settle(self) -> None:
         """Put into the metrics what was only added up: before they are read."""
         audio, heard_ms = self._metrics.turns.audio, self._position_ms
+        if heard_ms == self._settled_ms and not self._said:  # as with most: thousands are asked at once
+            return
         audio.labels("in").inc((heard_ms - self._settled_ms) / 1000)
         audio.labels("out").inc(self._said)
         self._settled_ms, self._said = heard_ms, 0.0

@@ -17,6 +17,7 @@ from realtime.runner.tasks import Tasks
 from realtime.server.idleness import Idleness
 from realtime.server.live import TRY_AGAIN_LATER, Live
 from realtime.session import inputs
+from realtime.session.effects import SERVICE_RESTART
 from realtime.session.inputs import Input
 from realtime.session.machine import GOING_AWAY
 from realtime.wire.client import ClientEvent, InputAudioBufferAppend
@@ -26,7 +27,7 @@ from realtime.wire.settings import sample_rate, sample_width
 GOODBYE_SECONDS = 5
 """For what is still to be written, and for the client's own goodbye. One that does not read is cut off after it."""
 
-GOODBYES = {GOING_AWAY: "server_stopping", TOO_SLOW: "too_slow", OUR_FAULT: "internal_error", TRY_AGAIN_LATER: "store_unavailable"}
+GOODBYES = {SERVICE_RESTART: "server_stopping", TOO_SLOW: "too_slow", OUR_FAULT: "internal_error", TRY_AGAIN_LATER: "store_unavailable"}
 """What the codes with which this side closes mean."""
 
 TAKEN_OVER = 4001

@@ -31,7 +31,7 @@ from realtime.server.live import TRY_AGAIN_LATER
 from realtime.server.service import Service
 from realtime.server.sessions import NOT_FOUND, Sessions
 from realtime.server.sockets import address, url_host
-from realtime.session.machine import GOING_AWAY
+from realtime.session.effects import SERVICE_RESTART
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
@@ -99,8 +99,11 @@ class Listener:
         grace_seconds: float,
         tls: SSLContext | None = None,
         sockets: Sequence[socket.socket] = (),
+        shared: bool = False,
     ) -> None:
-        """`sockets` listen already, and are used instead of `host` and `port`; they are the listener's from now on."""
+        """`sockets` listen already, and are used instead of `host` and `port`; they are the listener's from now on. `shared`: others listen
+        on that port, too, and the kernel deals out who comes (SO_REUSEPORT)."""
+        self._reuse_port = True if shared else None
         self._service = service
         self._host, self._port = host, port
         self._sockets = sockets
@@ -144,7 +147,7 @@ class Listener:
             self._servers = [await self._listen(sock=given) for given in self._sockets]
         else:
             try:
-                self._servers = [await self._listen(host=self._host, port=self._port)]
+                self._servers = [await self._listen(host=self._host, port=self._port, reuse_port=self._reuse_port)]
             except OSError as error:
                 where = f"SERVER_HOST={self._host}, SERVER_PORT={self._port}"
                 raise ConfigError(f"{where}: can't listen there: {error.strerror or error}") from error
@@ -171,7 +174,7 @@ class Listener:
         )
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Let in nobody more, let running responses end for the grace period, then close with 1001."""
+        """Let in nobody more, let running responses end for the grace period, then close with 1012."""
         self._health.draining = True  # whoever looks, or knocks, is told so until the last has gone
         if self._sockets:  # or who knocks waits for those who listen there after us
             await self._shut_the_door()
@@ -249,7 +252,7 @@ class Listener:
         assert socket.place is not None
         assert socket.admission is not None
         if self._health.draining:  # it was let in a moment before
-            await socket.close(GOING_AWAY, "server is shutting down")
+            await socket.close(SERVICE_RESTART, "server is shutting down")
             return
         allowance = socket.place.allowance
         try:

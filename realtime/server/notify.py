@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -24,8 +25,10 @@ MICROSECONDS = 1_000_000
 class Notifier:
     """`with Notifier(...) as manager:` it is told of life inside. Without an address all of it does nothing. For use from the loop."""
 
-    def __init__(self, address: str | None, watchdog_seconds: float | None) -> None:
-        """`address` as in $NOTIFY_SOCKET; `watchdog_seconds` is how long the manager waits for a sign of life, None for ever."""
+    def __init__(self, address: str | None, watchdog_seconds: float | None, alive: Callable[[], bool] = lambda: True) -> None:
+        """`address` as in $NOTIFY_SOCKET; `watchdog_seconds` is how long the manager waits for a sign of life, None for ever. None is given
+        while nobody is `alive`."""
+        self._alive = alive
         self._address = address and (f"\0{address[1:]}" if address.startswith("@") else address)
         self._interval = watchdog_seconds and watchdog_seconds / 2  # as sd_watchdog_enabled(3) recommends
         self._socket: socket.socket | None = None
@@ -56,7 +59,8 @@ class Notifier:
         self._tell(f"STOPPING=1\nSTATUS={status}\nEXTEND_TIMEOUT_USEC={round(seconds * MICROSECONDS)}")
 
     def _live(self, interval: float) -> None:
-        self._tell("WATCHDOG=1")
+        if self._alive():
+            self._tell("WATCHDOG=1")
         self._timers["live"] = asyncio.get_running_loop().call_later(interval, self._live, interval)
 
     def _tell(self, message: str) -> None:

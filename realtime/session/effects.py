@@ -119,6 +119,10 @@ class Abandon(Struct, frozen=True, tag=True):
     id: str
 
 
+SERVICE_RESTART = 1012
+"""Close code of a server that stops: come back, to whoever serves then (the registry of RFC 6455, 11.7)."""
+
+
 class Close(Struct, frozen=True, tag=True):
     """Say goodbye to the client. Nothing follows it."""
 

@@ -19,7 +19,7 @@ from realtime.session.camera import Camera
 from realtime.session.conversation import Conversation, Entry
 from realtime.session.ear import Ear, Heard, TurnBegan, TurnEnded, TurnPaused
 from realtime.session.editing import Editor
-from realtime.session.effects import Close, Effect, Effects
+from realtime.session.effects import SERVICE_RESTART, Close, Effect, Effects
 from realtime.session.ids import Ids
 from realtime.session.inputs import (
     ArgumentsGenerated,
@@ -64,7 +64,7 @@ from realtime.wire.items import InputAudio, InputImage, Message
 from realtime.wire.settings import AnySettings, ServerVad, Settings, SettingsPatch, seconds
 
 GOING_AWAY = 1001
-"""Close code of a session that reached its end, and of a server that stops (PROTOCOL 1.4; RFC 6455, 7.4.1)."""
+"""Close code of a session that reached its end (PROTOCOL 1.4; RFC 6455, 7.4.1)."""
 
 
 class Answered(Struct, frozen=True):
@@ -226,10 +226,10 @@ class Session:
         self._responses.fail_all(
             server.ErrorInfo(type="server_error", code="server_stopping", message="The server stopped before the answer was whole.")
         )
-        self._close("server is shutting down")
+        self._close("server is shutting down", SERVICE_RESTART)
 
-    def _close(self, reason: str) -> None:
-        self._effects.add(Close(GOING_AWAY, reason))
+    def _close(self, reason: str, code: int = GOING_AWAY) -> None:
+        self._effects.add(Close(code, reason))
         self._closed = True
 
     # The client's side

@@ -16,8 +16,10 @@ import pytest
 from realtime.engines.scripted import SENTENCE
 from tests.compat.story import INTERRUPTION, PLAYED_MS, QUESTION, begin_story
 from tests.compat.test_openai_python import STANDARD
+from tests.e2e.conftest import Start
 from tests.e2e.test_tools import ROME, call
 from tests.rigs.chat_endpoint import ChatEndpoint, answer
+from tests.rigs.daemon import SCRIPTED_EARS, Daemon
 from tests.rigs.sounds import FRAME, WIRE_RATE
 from tests.rigs.tap import Tap
 from tests.rigs.wire_client import PATIENCE
@@ -152,3 +154,20 @@ async def test_a_frame_of_the_camera_reaches_the_endpoint(talk: Call, endpoint: 
     await drained(await talk.session.generate_reply())
     (image,) = endpoint.requests[0].body["messages"][-1]["content"]
     assert image["image_url"]["url"].startswith("data:image/jpeg;base64,")
+
+
+async def test_it_comes_back_by_itself_when_the_server_was_restarted(
+    talk: Call, tap: Tap, daemon: Daemon, start: Start, endpoint: ChatEndpoint
+) -> None:
+    await talk.say("My name is Ada.")
+    reconnected: asyncio.Queue[Any] = asyncio.Queue()
+    talk.session.on("session_reconnected", reconnected.put_nowait)
+    assert await asyncio.to_thread(daemon.stop) == 0
+    start(*SCRIPTED_EARS, "--port", str(daemon.port), OPENAI_BASE_URL=endpoint.base_url)
+    async with asyncio.timeout(PATIENCE):
+        await reconnected.get()
+        words, _, _ = await drained(await talk.session.generate_reply())
+    assert words == STANDARD
+    assert "My name is Ada." in str(endpoint.requests[-1].body["messages"])  # it was told anew
+    assert all(error.recoverable for error in talk.errors)
+    talk.errors.clear()

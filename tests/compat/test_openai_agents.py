@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from signal import SIGTERM
 from typing import Any
 
 import numpy as np
 import pytest
+import websockets
 
 from realtime.engines.scripted import SENTENCE
 from realtime.wire.server import MAX_FRAME
@@ -18,6 +20,7 @@ from tests.compat.story import BEGINNING, INTERRUPTION, PICTURE, PIXEL, PLAYED_M
 from tests.compat.test_openai_python import STANDARD, openai
 from tests.e2e.test_tools import ROME, call
 from tests.rigs.chat_endpoint import ChatEndpoint, answer
+from tests.rigs.daemon import Daemon
 from tests.rigs.pictures import noise, shown
 from tests.rigs.tap import Tap
 from tests.rigs.wire_client import PATIENCE, Event
@@ -199,3 +202,18 @@ async def test_a_session_that_only_transcribes(tap: Tap) -> None:
             assert [turn async for turn in turns] == [SENTENCE]
     (updated,) = [event["session"] for event in tap.received if event["type"] == "session.updated"]
     assert updated["audio"]["input"]["transcription"]["language"] == "en"
+
+
+async def test_the_application_is_told_that_the_server_restarts(tap: Tap, daemon: Daemon) -> None:
+    async with await dial(tap, **TEXT) as session:
+        await tap.wait_for("session.created")
+        daemon.signal(SIGTERM)
+        with pytest.raises(websockets.exceptions.ConnectionClosedError, match="1012"):
+            await heard_out(session)
+
+
+async def heard_out(session: Any) -> None:
+    """Everything that it tells, to its end."""
+    async with asyncio.timeout(PATIENCE):
+        async for _ in session:
+            pass

@@ -13,8 +13,8 @@ from tests.rigs.chat_endpoint import DEFAULT_TOKENS, ChatEndpoint, Stop, answer
 from tests.rigs.daemon import SCRIPTED, SCRIPTED_EARS, Daemon
 from tests.rigs.wire_client import WireClient, words
 
-GOING_AWAY = 1001
-"""RFC 6455, 7.4.1."""
+SERVICE_RESTART = 1012
+"""Come back: the registry of RFC 6455, 11.7."""
 
 TEXT = {"output_modalities": ["text"]}
 
@@ -37,7 +37,7 @@ async def test_an_idle_client_is_told_goodbye_and_all_is_well(start: Start, numb
         await client.wait_for("session.created")
         daemon.signal(number)
         code, reason = await client.closed()
-        assert (code, reason) == (GOING_AWAY, "server is shutting down")
+        assert (code, reason) == (SERVICE_RESTART, "server is shutting down")
         assert await asyncio.to_thread(daemon.wait) == 0
 
 
@@ -57,7 +57,7 @@ async def test_a_running_answer_ends_and_is_delivered_before_the_goodbye(start: 
         gate.set()
         response = await client.response()
         assert (response["status"], words(response)) == ("completed", "Not yet, but now.")
-        assert (await client.closed())[0] == GOING_AWAY
+        assert (await client.closed())[0] == SERVICE_RESTART
         assert await asyncio.to_thread(daemon.wait) == 0
 
 
@@ -71,7 +71,7 @@ async def test_nobody_new_is_let_in_while_an_answer_ends(start: Start, endpoint:
         async with WireClient(daemon.url()) as idle:
             await idle.wait_for("session.created")
             await tell_to_end(daemon)
-            assert (await idle.closed())[0] == GOING_AWAY
+            assert (await idle.closed())[0] == SERVICE_RESTART
         with pytest.raises(InvalidStatus, match="503"):
             async with WireClient(daemon.url()):
                 pass
@@ -86,7 +86,7 @@ async def test_an_answer_that_never_ends_is_cut_when_the_grace_is_over(start: St
         await ask(client)
         await client.wait_for("response.output_text.delta")
         daemon.signal(SIGTERM)
-        assert (await client.closed())[0] == GOING_AWAY
+        assert (await client.closed())[0] == SERVICE_RESTART
         assert await asyncio.to_thread(daemon.wait) == 0
     await endpoint.wait_for(lambda endpoint: endpoint.disconnects == 1)
 

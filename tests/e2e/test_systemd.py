@@ -16,10 +16,10 @@ from websockets.asyncio.client import unix_connect
 from tests.rigs.service_manager import STUCK, ServiceManager, queued
 from tests.rigs.wire_client import WireClient
 
-GOING_AWAY = 1001
-"""RFC 6455, 7.4.1."""
+SERVICE_RESTART = 1012
+"""Come back: the registry of RFC 6455, 11.7."""
 
-GOODBYE = bytes((0x88, 25)) + GOING_AWAY.to_bytes(2) + b"server is shutting down"
+GOODBYE = bytes((0x88, 25)) + SERVICE_RESTART.to_bytes(2) + b"server is shutting down"
 """The frame that closes a websocket (RFC 6455, 5.5.1)."""
 
 REST_OF_REQUEST = (
@@ -62,7 +62,7 @@ async def test_ready_is_said_once_clients_are_served_and_stopping_when_the_end_b
             await greeted(client)
             daemon.signal(SIGTERM)
             assert manager.next() == {"STOPPING": "1", "STATUS": "running answers may end", "EXTEND_TIMEOUT_USEC": "37000000"}
-            assert (await client.closed())[0] == GOING_AWAY
+            assert (await client.closed())[0] == SERVICE_RESTART
         assert await asyncio.to_thread(daemon.wait) == 0
 
 
@@ -122,7 +122,7 @@ async def test_who_connects_while_no_daemon_runs_is_served_by_the_next(manager: 
         async with WireClient(url(door)) as client:
             await greeted(client)
             assert await asyncio.to_thread(daemon.stop) == 0
-            assert (await client.closed())[0] == GOING_AWAY
+            assert (await client.closed())[0] == SERVICE_RESTART
     async with asyncio.TaskGroup() as group:
         waiting = [group.create_task(served(door)) for _ in range(5)]
         await queued(door, len(waiting))
@@ -145,7 +145,7 @@ async def test_who_was_let_in_when_the_end_began_is_told_goodbye(manager: Servic
             async with WireClient(url(door)) as idle:
                 await greeted(idle)
                 daemon.signal(SIGTERM)
-                assert (await idle.closed())[0] == GOING_AWAY
+                assert (await idle.closed())[0] == SERVICE_RESTART
             writer.write(REST_OF_REQUEST)
             assert await reader.readline() == b"HTTP/1.1 101 Switching Protocols\r\n"
             await reader.readuntil(GOODBYE)

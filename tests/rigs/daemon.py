@@ -10,6 +10,7 @@ from signal import SIGTERM, Signals
 from urllib.parse import urlsplit
 
 from realtime.options import SETTINGS
+from realtime.supervisor import OURS_ALONE, WORKER
 from tests.rigs.program import Program
 
 SCRIPTED = ("--llm", "scripted", "--stt", "scripted", "--tts", "scripted", "--vad", "scripted", "--turn-model", "words")
@@ -21,7 +22,7 @@ SCRIPTED_EARS = SCRIPTED[2:]
 ANYWHERE = ("--host", "127.0.0.1", "--port", "0")
 """A free port; later options win."""
 
-SUPERVISION = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"}
+SUPERVISION = {"CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", WORKER, *OURS_ALONE}
 """What a service manager that runs the tests means for them alone."""
 
 START_PATIENCE = 60.0

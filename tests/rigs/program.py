@@ -72,6 +72,10 @@ class Program:
         self._input.write(line.encode() + b"\n")
         self._input.flush()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def signal(self, number: Signals) -> None:
         self._process.send_signal(number)
 

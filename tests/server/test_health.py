@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,6 +20,7 @@ from realtime.server.crowd import Bounds, Crowd
 from realtime.server.health import Health
 from tests.rigs.engines import scripted_engines
 from tests.rigs.listening import listening
+from tests.server.test_listener import read_to_the_end
 
 
 class FarLlm(ScriptedLlm):
@@ -80,6 +82,23 @@ async def test_what_only_shows_when_somebody_looks_is_gathered_then(engines: Eng
     assert value("realtime_queue_jobs", {"queue": "stt"}) == 7
     assert value("realtime_queue_jobs", {"queue": "workers"}) == 0
     assert 'realtime_build_info{version="' in text
+
+
+async def test_what_other_workers_may_be_asked_for_is_gathered_again_and_again(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(health_module, "REFRESH_SECONDS", 0.0)
+    client = Client(100, 0.5)
+    ours = Health(Metrics(tmp_path), engines, [client], Crowd(Bounds()))
+    ours.start()
+    async with asyncio.timeout(5):
+        while client.settled < 3:  # noqa: ASYNC110 - the loop's next turn
+            await asyncio.sleep(0)
+    await ours.stop()
+    settled = client.settled
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert client.settled == settled
 
 
 async def test_a_server_without_endpoints_is_ready_until_it_drains(engines: Engines) -> None:
@@ -175,7 +194,9 @@ async def test_whoever_looks_or_knocks_while_answers_end_is_told_so(http: aiohtt
             assert reply.status == 200
         gate.set()
         await ending
-        assert "At last." in "".join([str(frame) async for frame in client])
+        events, code = await read_to_the_end(client)
+        assert code == 1012
+        assert "At last." in str(events)
 
 
 async def test_it_is_not_ready_where_there_is_no_room_and_is_again_when_somebody_leaves(engines: Engines) -> None:

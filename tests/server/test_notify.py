@@ -83,6 +83,19 @@ async def test_a_sign_of_life_is_given_twice_in_the_time_that_the_manager_waits(
     assert last.cancelled()
 
 
+async def test_no_sign_of_life_is_given_while_somebody_else_gives_none(
+    manager: socket.socket, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, alive = Clock(asyncio.get_running_loop(), monkeypatch), [True, False, True]
+    with Notifier(address, 30.0, lambda: alive.pop(0)) as notifier:
+        assert await heard(manager) == "WATCHDOG=1"
+        clock.ring()
+        notifier.ready("nothing before this")
+        assert await heard(manager) == "READY=1\nSTATUS=nothing before this"
+        clock.ring()
+        assert await heard(manager) == "WATCHDOG=1"
+
+
 async def test_a_manager_that_has_no_room_is_told_again_a_little_later(
     manager: socket.socket, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
