@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 
 from realtime.errors import ClientError
 from realtime.server.credentials import offered
+from realtime.server.pages import Pages
 from realtime.wire.codec import encode_json
 from realtime.wire.server import ErrorInfo
 
@@ -35,6 +36,7 @@ realtime: a voice server that speaks the OpenAI Realtime protocol over websocket
 
   {STANDARD_PATH}   GA; beta with the header OpenAI-Beta: realtime=v1
   {CLASSIC_PATH}   classic
+  /              talk to it, in a browser
   /healthz       is it alive
   /readyz        is it ready for new sessions
   /metrics       what it counts and measures, for Prometheus
@@ -80,9 +82,9 @@ def transcribes_only(request: Request) -> bool:
     return parse_qs(urlsplit(request.path).query).get("intent") == ["transcription"]
 
 
-def page(request: Request, method: str) -> Response:
+def page(request: Request, method: str, pages: Pages) -> Response:
     """What stands at an address that is no websocket's."""
-    response = _page(path(request))
+    response = pages.answer(path(request), request) or _page(path(request))
     if method not in ("GET", "HEAD"):
         return wrong_method("GET", "HEAD")
     if method == "HEAD":

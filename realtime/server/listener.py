@@ -28,6 +28,7 @@ from realtime.server.connection import GOODBYE_SECONDS, Connection
 from realtime.server.crowd import Crowd, Crowded, Place
 from realtime.server.fragments import Cutter
 from realtime.server.live import TRY_AGAIN_LATER
+from realtime.server.pages import Pages
 from realtime.server.service import Service
 from realtime.server.sessions import NOT_FOUND, Sessions
 from realtime.server.sockets import address, url_host
@@ -123,6 +124,7 @@ class Listener:
             new_ids=service.new_ids,
         )
         self._crowd = Crowd(service.bounds, lambda limit: service.metrics.sessions.events_refused.labels(limit).inc())
+        self._pages = Pages()
         self._sessions = Sessions(service, self._codecs)
         self._connections: set[Connection] = set()
         self._servers: list[Server] = []
@@ -209,7 +211,7 @@ class Listener:
         if path in health.PATHS and method == "GET":
             return await self._tell_health(socket, request)
         if path not in http.PATHS:
-            return http.page(request, method)
+            return http.page(request, method, self._pages)
         if method != "GET":
             return http.wrong_method("GET")
         if self._health.draining and not self._sockets:
