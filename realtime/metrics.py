@@ -156,7 +156,7 @@ class Store:
         self.resumed = Counter(
             "realtime_sessions_resumed", "Sessions that went on, from memory or from the store", ["source"], registry=registry
         )
-        self.waiting = Gauge("realtime_sessions_waiting", "Sessions that wait for their client to come back", registry=registry)
+        self.waiting = _sum("realtime_sessions_waiting", "Sessions that wait for their client to come back", registry)
 
 
 class Process:
