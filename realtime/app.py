@@ -44,6 +44,7 @@ from realtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from realtime.engines.endpoint import Timeouts
+    from realtime.runner.tracer import Tracing
 
 LOCAL_LLM = "smollm2-135m-instruct"
 """Name in the catalogue of the embedded language model."""
@@ -75,6 +76,7 @@ class App:
         where = "LISTEN_FDS" if self._sockets else f"SERVER_HOST={config.host}"
         self._access = _access(config, where, loopback=self._loopback)
         self._tls = None if config.tls_cert is None else tls.context(config.tls_cert, config.tls_key)
+        self._tracing = _tracing(config)
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
 
     def run(self) -> int:
@@ -134,6 +136,7 @@ class App:
             bounds=_bounds(config),
             addresses=Addresses(config.trusted_proxies or ()),
             idle_seconds=config.idle_seconds,
+            tracing=self._tracing,
         )
 
     async def _serve(self, engines: Engines) -> None:
@@ -160,6 +163,8 @@ class App:
                     manager.stopping("running answers may end", config.grace_seconds + CLOSING_SECONDS)
             finally:
                 await _close(engines)
+                if self._tracing is not None:
+                    await asyncio.to_thread(self._tracing.close)
                 self._workers.shutdown(wait=False, cancel_futures=True)
 
     def _read_keys_again(self) -> None:
@@ -326,6 +331,18 @@ E = TypeVar("E", Llm, Stt, Tts, TurnJudge)
 def _chosen(role: str, engine: E, reason: str) -> E:
     _say(f"  {role:13} {engine.name}: {reason}")
     return engine
+
+
+def _tracing(config: Config) -> Tracing | None:
+    """Raises `ConfigError` where spans are asked for that can't be made. Nothing of OpenTelemetry is imported unless they are."""
+    if not config.traces:
+        return None
+    try:
+        from realtime.runner.tracer import Tracing
+    except ModuleNotFoundError as error:
+        message = "REALTIME_TRACES (or --traces): needs OpenTelemetry. Install the extra: pip install 'realtime-daemon[otel]'"
+        raise ConfigError(message) from error
+    return Tracing(words=config.log_content)
 
 
 def _access(config: Config, where: str, *, loopback: bool) -> Access:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 from realtime.runner.allowance import Allowance
 from realtime.runner.meter import ASKED, HAPPENED, TOLD, Meter
@@ -36,11 +38,14 @@ class Runner:
         outbox: Outbox,
         meter: Meter,
         allowance: Allowance | None = None,
+        trace: Callable[[Any, float], None] | None = None,
     ) -> None:
+        """`trace` is shown every input, effect and event, and when; it picks what it wants."""
         self._session = session
         self._intake = intake
         self._outbox = outbox
         self._meter = meter
+        self._trace = trace
         self._performer = Performer(engines, codec, outbox, self.post, allowance)
         self._inbox: deque[Happening] = deque()
         self._draining = False
@@ -78,6 +83,8 @@ class Runner:
         now = self._loop.time()
         if type(happening) in HAPPENED:
             self._meter.happened(happening, now)  # type: ignore[arg-type]  # the set says that it is one
+        if self._trace is not None:
+            self._trace(happening, now)
         if type(happening) in CONCERNS:
             self._take_in(happening, now)  # type: ignore[arg-type]  # as above
         else:  # by far the most are tokens, which have no files
@@ -101,9 +108,11 @@ class Runner:
             _set(self.idle, not session.busy)
 
     def _perform(self, effects: list[Effect], now: float) -> None:
-        perform, meter = self._performer.perform, self._meter
+        perform, meter, trace = self._performer.perform, self._meter, self._trace
         for effect in effects:
             perform(effect)
+            if trace is not None:
+                trace(effect.event if type(effect) is Send else effect, now)
             if type(effect) is Send:
                 if type(effect.event) in TOLD:
                     meter.told(effect.event, now)  # type: ignore[arg-type]  # as above

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import TYPE_CHECKING
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -22,6 +23,9 @@ from realtime.session.machine import GOING_AWAY, Session
 from realtime.wire.client import ClientEvent, InputAudioBufferAppend
 from realtime.wire.codec import Codec
 from realtime.wire.settings import sample_rate, sample_width
+
+if TYPE_CHECKING:
+    from realtime.runner.tracer import Tracer
 
 GOODBYE_SECONDS = 5
 """For what is still to be written, and for the client's own goodbye. One that does not read is cut off after it."""
@@ -50,6 +54,7 @@ class Connection:
         meter: Meter,
         allowance: Allowance,
         idle_seconds: float,
+        tracer: Tracer | None = None,
     ) -> None:
         """`idle_seconds`: after which a client that sends nothing is let go; 0 for never."""
         self._socket = socket
@@ -59,7 +64,8 @@ class Connection:
         self._meter = meter
         self._allowance = allowance
         self._clock = asyncio.get_running_loop().time
-        self._runner = Runner(session, intake, engines, codec, outbox, meter, allowance)
+        self._runner = Runner(session, intake, engines, codec, outbox, meter, allowance, None if tracer is None else tracer.see)
+        self._tracer = tracer
         self._idleness = Idleness(idle_seconds, busy=self._busy, ended=lambda: outbox.close(GOING_AWAY, IDLE))
 
     async def run(self) -> None:
@@ -77,6 +83,8 @@ class Connection:
         finally:
             self._idleness.stop()
             self._meter.close(self._reason(), self._socket.close_code)
+            if self._tracer is not None:
+                self._tracer.close()
             await self._runner.close()
 
     def _reason(self) -> str:

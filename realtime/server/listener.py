@@ -12,7 +12,7 @@ from functools import partial
 from http import HTTPStatus
 from ssl import SSLContext
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct, field
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -44,6 +44,9 @@ from realtime.wire.classic import ClassicCodec
 from realtime.wire.client import SessionUpdate
 from realtime.wire.codec import Codec, GaCodec
 from realtime.wire.server import Error, ErrorDetail
+
+if TYPE_CHECKING:
+    from realtime.runner.tracer import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +111,8 @@ class Service(Struct, frozen=True, kw_only=True):
     addresses: Addresses = Addresses()
     idle_seconds: float = 0.0
     """After which a client that sends nothing is let go; 0 for never."""
+    tracing: Tracing | None = None
+    """Where spans go; None for nowhere."""
 
 
 class Listener:
@@ -288,8 +293,21 @@ class Listener:
         outbox, clock = Outbox(socket, service.latency), asyncio.get_running_loop().time
         meter = Meter(service.metrics, dialect, clock=clock, when_written=outbox.when_written, words=service.log_content)
         intake, allowance = Intake(ids, service.abilities), socket.place.allowance
+        tracer = None
+        if service.tracing is not None:
+            headers = {name.lower(): value for name, value in socket.request.headers.raw_items()}
+            tracer = service.tracing.session(session.settings.id, headers, service.engines, clock)
         connection = Connection(
-            socket, session, intake, service.engines, codec, outbox, meter, allowance=allowance, idle_seconds=service.idle_seconds
+            socket,
+            session,
+            intake,
+            service.engines,
+            codec,
+            outbox,
+            meter,
+            allowance=allowance,
+            idle_seconds=service.idle_seconds,
+            tracer=tracer,
         )
         self._connections.add(connection)
         try:
