@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -435,3 +436,14 @@ def test_every_socket_is_shown_with_its_dialects(where: str, line: str) -> None:
 def test_a_strangers_bad_handshake_is_no_error_of_ours(error: Exception | None, logged: bool) -> None:
     record = logging.makeLogRecord({"exc_info": (type(error), error, None) if error else None})
     assert app_module._is_ours(record) is logged
+
+
+def test_traces_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert App(scripted())._tracing is None
+    tracing = App(scripted(traces=True))._tracing
+    assert tracing is not None
+    tracing.close()
+    monkeypatch.delitem(sys.modules, "realtime.runner.tracer")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(ConfigError, match=r"REALTIME_TRACES .*realtime-daemon\[otel\]"):
+        App(scripted(traces=True))

@@ -1,8 +1,8 @@
 """What one session does as OpenTelemetry spans: a look at what goes in and comes out of it, as `meter` has one (extra: otel).
 
-A turn is a span; in it stand its transcription and its response, and in that the model's answer, each clause that is said and each tool that
-is called. Names of attributes are those of OpenTelemetry's semantic conventions for generative AI, where there are some. Whoever wants no
-spans never imports this module.
+A turn is a span; in it stand its transcription and its response, and in that the model's answer, each clause that is said and each tool
+that is called. Names of attributes are those of OpenTelemetry's semantic conventions for generative AI, where there are some. Whoever
+wants no spans never imports this module.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from threading import Thread
-from typing import Any
+from typing import Any, assert_never
 
 from msgspec import UNSET, Struct
 from opentelemetry.context import Context
@@ -53,6 +53,13 @@ SEEN: frozenset[type] = frozenset(
 
 FLUSH_SECONDS = 5.0
 """That the end of the daemon waits for the collector, which may be gone."""
+
+Told = Mapping[str, Any]
+"""Attributes of a span."""
+
+NOTHING: Told = {}
+ABANDONED: Told = {"realtime.abandoned": True}
+"""Of what nobody wanted any more."""
 
 Job = tuple[str, str, int]
 """What is done, the id that it serves, and what tells it from others of that id."""
@@ -127,7 +134,7 @@ class Tracer:
         """The client is gone."""
         now = self._clock()
         for job in list(self._jobs):
-            self._end(job, now, **{"realtime.abandoned": True})
+            self._end(job, now, told=ABANDONED)
         for turn in list(self._turns):
             self._close(turn, now)
 
@@ -149,6 +156,8 @@ class Tracer:
                     job.add_event("first_token", timestamp=self._at(now))
             case server.ResponseDone(response=response):
                 self._finish(response, now)
+            case _:
+                raise AssertionError("it is not in SEEN")
 
     def _hear(self, item_id: str, now: float) -> Turn:
         """The turn that becomes this item. One that came to nothing before is over."""
@@ -171,7 +180,7 @@ class Tracer:
         if response.conversation_id is not None:
             turn, self._heard = self._heard, None
         turn = turn or self._open(None, now)
-        span = self._start("response", turn.context, now, **{"gen_ai.response.id": response.id})
+        span = self._start("response", turn.context, now, told={"gen_ai.response.id": response.id})
         turn.response = Turn(span, set_span_in_context(span, Context()))
         self._answers[response.id] = turn
 
@@ -226,6 +235,8 @@ class Tracer:
                 span.set_attribute("gen_ai.tool.name", name)
             case Abandon(id=id):
                 self._abandon(id, now)
+            case _:
+                assert_never(effect)
 
     def _of_item(self, item_id: str) -> Turn | None:
         return next((turn for turn in self._turns if turn.item_id == item_id), None)
@@ -237,7 +248,7 @@ class Tracer:
     def _begin(self, job: Job, operation: str, context: Any, now: float, model: str | None) -> Span:
         """`model`: or the tool that is called."""
         name = operation if model is None else f"{operation} {model}"
-        span = self._start(name, context or self._context, now, kind=SpanKind.CLIENT, **{"gen_ai.operation.name": operation})
+        span = self._start(name, context or self._context, now, kind=SpanKind.CLIENT, told={"gen_ai.operation.name": operation})
         if model is not None and operation != "execute_tool":
             span.set_attribute("gen_ai.request.model", model)
         self._jobs[job] = span
@@ -245,15 +256,15 @@ class Tracer:
 
     def _abandon(self, id: str, now: float) -> None:
         for job in [job for job in self._jobs if job[1] == id]:
-            self._end(job, now, **{"realtime.abandoned": True})
+            self._end(job, now, told=ABANDONED)
 
     # What comes of it
 
     def _happened(self, happening: Any, now: float) -> None:
         match happening:
             case inputs.SpeechTranscribed(item_id=id, attempt=attempt, text=text):
-                told = {"realtime.text": text} if self._words else {}
-                self._end(("transcribe", id, attempt), now, **told)
+                told: dict[str, Any] = {"realtime.text": text} if self._words else {}
+                self._end(("transcribe", id, attempt), now, told=told)
                 self._read(id, now)
             case inputs.TranscriptionBroke(item_id=id, attempt=attempt, error=error):
                 self._end(("transcribe", id, attempt), now, error)
@@ -262,7 +273,7 @@ class Tracer:
                 told = {"gen_ai.response.finish_reasons": (reason,)}
                 if usage is not None:
                     told |= {"gen_ai.usage.input_tokens": usage.input_tokens, "gen_ai.usage.output_tokens": usage.output_tokens}
-                self._end(("chat", id, 0), now, **told)
+                self._end(("chat", id, 0), now, told=told)
             case inputs.ClauseSounded(response_id=id, clause=clause):
                 if (job := ("speak", id, clause)) in self._silent:
                     self._silent.remove(job)
@@ -275,6 +286,8 @@ class Tracer:
                 self._end(("call", id, 0), now)
             case inputs.ToolBroke(item_id=id, error=error):
                 self._end(("call", id, 0), now, error)
+            case _:
+                raise AssertionError("it is not in SEEN")
 
     def _break(self, response_id: str, error: server.ErrorInfo, now: float) -> None:
         """Nobody says whether the model or the voice broke: a model that has not ended did."""
@@ -289,17 +302,17 @@ class Tracer:
 
     # Spans
 
-    def _start(self, name: str, context: Context, now: float, kind: SpanKind = SpanKind.INTERNAL, **attributes: str) -> Span:
-        told = {"session.id": self._id, "gen_ai.conversation.id": self._id, **attributes}
-        span: Span = self._tracer.start_span(name, context, kind=kind, attributes=told, start_time=self._at(now))
+    def _start(self, name: str, context: Context, now: float, kind: SpanKind = SpanKind.INTERNAL, told: Told = NOTHING) -> Span:
+        all = {"session.id": self._id, "gen_ai.conversation.id": self._id, **told}
+        span: Span = self._tracer.start_span(name, context, kind=kind, attributes=all, start_time=self._at(now))
         return span
 
-    def _end(self, job: Job, now: float, error: server.ErrorInfo | None = None, **attributes: Any) -> None:
+    def _end(self, job: Job, now: float, error: server.ErrorInfo | None = None, told: Told = NOTHING) -> None:
         self._silent.discard(job)
         span = self._jobs.pop(job, None)
         if span is None:
             return
-        span.set_attributes(attributes)
+        span.set_attributes(dict(told))
         if error is not None:
             _fail(span, error.code or error.type)
         span.end(self._at(now))

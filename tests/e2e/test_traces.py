@@ -6,7 +6,7 @@ import asyncio
 
 from tests.e2e.conftest import Start
 from tests.e2e.test_watched import SAID, speak_a_turn
-from tests.rigs.chat_endpoint import ChatEndpoint
+from tests.rigs.chat_endpoint import ChatEndpoint, refusal
 from tests.rigs.collector import Collector, attributes
 from tests.rigs.daemon import SCRIPTED, SCRIPTED_EARS
 from tests.rigs.wire_client import WireClient
@@ -44,7 +44,8 @@ async def test_a_spoken_turn_is_a_tree_of_spans(start: Start) -> None:
 
 async def test_a_failed_answer_is_an_error_with_its_code(start: Start) -> None:
     async with Collector() as collector, ChatEndpoint() as endpoint:
-        url = endpoint.url
+        endpoint.script(refusal(401))
+        url = endpoint.base_url
         daemon = start(*SCRIPTED_EARS, OPENAI_BASE_URL=url, REALTIME_TRACES="true", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
         async with WireClient(daemon.url()) as client:
             response = await speak_a_turn(client)
@@ -53,3 +54,17 @@ async def test_a_failed_answer_is_an_error_with_its_code(start: Start) -> None:
         failed = [span for name in ("turn", "response", "chat") for span in collector.named(name)]
         assert [span.status.code for span in failed] == [ERROR] * 3
         assert {attributes(span)["error.type"] for span in failed} == {code}
+
+
+async def test_a_callers_trace_goes_on_and_what_is_said_is_told_where_it_may_be(start: Start) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    async with Collector() as collector:
+        daemon = start(*SCRIPTED, REALTIME_TRACES="true", REALTIME_LOG_CONTENT="true", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+        async with WireClient(daemon.url(), headers={"Traceparent": f"00-{trace}-{parent}-01"}) as client:
+            await speak_a_turn(client)
+        await asyncio.to_thread(daemon.stop)
+        (turn,) = collector.named("turn")
+        assert collector.service["service.name"] == "realtime"
+        assert {span.trace_id.hex() for span in collector.spans} == {trace}
+        assert turn.parent_span_id.hex() == parent
+        assert SAID in [attributes(span).get("realtime.text") for span in collector.named("transcribe")]
