@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -447,3 +448,9 @@ def test_traces_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(ConfigError, match=r"REALTIME_TRACES .*realtime-daemon\[otel\]"):
         App(scripted(traces=True))
+
+
+def test_without_traces_nothing_of_opentelemetry_is_imported() -> None:
+    code = "import sys; from realtime.app import App; from realtime.config import load; App(load({}))"
+    looks = f"{code}; assert 'opentelemetry' not in sys.modules"
+    subprocess.run([sys.executable, "-c", looks], check=True)

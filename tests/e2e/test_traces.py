@@ -68,3 +68,12 @@ async def test_a_callers_trace_goes_on_and_what_is_said_is_told_where_it_may_be(
         assert {span.trace_id.hex() for span in collector.spans} == {trace}
         assert turn.parent_span_id.hex() == parent
         assert SAID in [attributes(span).get("realtime.text") for span in collector.named("transcribe")]
+
+
+async def test_a_collector_that_is_not_there_costs_nobody_an_answer(start: Start) -> None:
+    async with Collector() as collector:
+        gone = collector.url
+    daemon = start(*SCRIPTED, REALTIME_TRACES="true", OTEL_EXPORTER_OTLP_ENDPOINT=gone)
+    async with WireClient(daemon.url()) as client:
+        assert (await speak_a_turn(client))["status"] == "completed"
+    assert await asyncio.to_thread(daemon.stop) == 0
