@@ -47,6 +47,7 @@ from realtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from realtime.engines.endpoint import Timeouts
+    from realtime.runner.tracer import Tracing
 
 LOCAL_LLM = "smollm2-135m-instruct"
 """Name in the catalogue of the embedded language model."""
@@ -78,6 +79,7 @@ class App:
         self._tls = None if config.tls_cert is None else tls.context(config.tls_cert, config.tls_key)
         self._cores = max(1, (os.cpu_count() or 1) // config.workers)
         """Our part of the machine's: so many threads each model has."""
+        self._tracing = _tracing(config)
         self._workers = ThreadPoolExecutor(self._cores, thread_name_prefix="worker")
 
     def run(self) -> int:
@@ -142,6 +144,7 @@ class App:
             store=store,
             stores_secrets=config.store_key is not None,
             resume_seconds=config.resume_seconds,
+            tracing=self._tracing,
         )
 
     async def _serve(self, engines: Engines, store: Store | None = None) -> None:
@@ -176,6 +179,8 @@ class App:
                 await _close(engines)
                 if store is not None:
                     await store.close()
+                if self._tracing is not None:
+                    await asyncio.to_thread(self._tracing.close)
                 self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def _open(self, store: Store | None) -> None:
@@ -354,6 +359,18 @@ E = TypeVar("E", Llm, Stt, Tts, TurnJudge)
 def _chosen(role: str, engine: E, reason: str) -> E:
     _say(f"  {role:13} {engine.name}: {reason}")
     return engine
+
+
+def _tracing(config: Config) -> Tracing | None:
+    """Raises `ConfigError` where spans are asked for that can't be made. Nothing of OpenTelemetry is imported unless they are."""
+    if not config.traces:
+        return None
+    try:
+        from realtime.runner.tracer import Tracing
+    except ModuleNotFoundError as error:
+        message = "REALTIME_TRACES (or --traces): needs OpenTelemetry. Install the extra: pip install 'realtime-daemon[otel]'"
+        raise ConfigError(message) from error
+    return Tracing(words=config.log_content)
 
 
 def _access(config: Config, where: str, *, loopback: bool) -> Access:

@@ -87,6 +87,8 @@ class Config(Struct, frozen=True, kw_only=True):
     log_format: LogFormat = "text"
     log_content: bool = False
     """What is said is logged, too."""
+    traces: bool = False
+    """Spans go to an OpenTelemetry collector."""
     tls_cert: Path | None = None
     """PEM, the whole chain; its key may be in it."""
     tls_key: Path | None = None

@@ -109,6 +109,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("log_level", "REALTIME_LOG_LEVEL", "--log-level", one_of(*get_args(LogLevel)), "least important line to log"),
         Setting("log_format", "REALTIME_LOG_FORMAT", "--log-format", one_of(*get_args(LogFormat)), "form of a line of the log"),
         Setting("log_content", "REALTIME_LOG_CONTENT", "--log-content", SWITCH, "log what is said, too, at the level debug"),
+        Setting("traces", "REALTIME_TRACES", "--traces", SWITCH, "send OpenTelemetry spans, as OTEL_* say (extra: otel)"),
         Setting("tls_cert", "REALTIME_TLS_CERT", "--tls-cert", FILE, "certificate chain in PEM: listen with TLS"),
         Setting("tls_key", "REALTIME_TLS_KEY", "--tls-key", FILE, "its key in PEM, where that is not in the same file"),
     ),

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -261,7 +263,7 @@ def test_how_many_may_come_in_and_what_they_may_do_reaches_those_who_count_them(
         sessions=1,
         key=Quota(sessions=2, new_sessions=3),
         address=Quota(sessions=4, new_sessions=5),
-        session=Quota(events=6, audio=7, requests=8),
+        session=Quota(events=6, audio=7, requests=8, tokens=0, responses=16),
     )
     assert (service.idle_seconds, service.addresses) == (9.0, Addresses(proxies))
     assert App(scripted()).service(app.engines()).bounds.sessions == 10_000
@@ -457,3 +459,20 @@ def test_every_socket_is_shown_with_its_dialects(where: str, line: str) -> None:
 def test_a_strangers_bad_handshake_is_no_error_of_ours(error: Exception | None, logged: bool) -> None:
     record = logging.makeLogRecord({"exc_info": (type(error), error, None) if error else None})
     assert app_module._is_ours(record) is logged
+
+
+def test_traces_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert App(scripted())._tracing is None
+    tracing = App(scripted(traces=True))._tracing
+    assert tracing is not None
+    tracing.close()
+    monkeypatch.delitem(sys.modules, "realtime.runner.tracer")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(ConfigError, match=r"REALTIME_TRACES .*realtime-daemon\[otel\]"):
+        App(scripted(traces=True))
+
+
+def test_without_traces_nothing_of_opentelemetry_is_imported() -> None:
+    code = "import sys; from realtime.app import App; from realtime.config import load; App(load({}))"
+    looks = f"{code}; assert 'opentelemetry' not in sys.modules"
+    subprocess.run([sys.executable, "-c", looks], check=True)

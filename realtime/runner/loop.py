@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 from realtime.errors import ClientError
 from realtime.runner.allowance import Allowance
@@ -41,14 +43,17 @@ class Runner:
         meter: Meter,
         allowance: Allowance | None = None,
         committer: Committer | None = None,
+        trace: Callable[[Any, float], None] | None = None,
     ) -> None:
-        """Without a `committer`, nothing outlives the process."""
+        """Without a `committer`, nothing outlives the process. `trace` is shown every input, effect and event, and when; it picks what it
+        wants."""
         self._session = session
         self._committer = committer
         self._allowance = allowance or Allowance()
         self._intake = intake
         self._outbox = outbox
         self._meter = meter
+        self._trace = trace
         self._performer = Performer(engines, codec, outbox, self.post, self._allowance)
         self._inbox: deque[Happening] = deque()
         self._draining = False
@@ -86,6 +91,8 @@ class Runner:
         now = self._loop.time()
         if type(happening) in HAPPENED:
             self._meter.happened(happening, now)  # type: ignore[arg-type]  # the set says that it is one
+        if self._trace is not None:
+            self._trace(happening, now)
         if type(happening) in CONCERNS:
             self._take_in(happening, now)  # type: ignore[arg-type]  # as above
         else:  # by far the most are tokens, which have no files
@@ -123,9 +130,11 @@ class Runner:
             _set(self.idle, not session.busy)
 
     def _perform(self, effects: list[Effect], now: float) -> None:
-        perform, meter = self._performer.perform, self._meter
+        perform, meter, trace = self._performer.perform, self._meter, self._trace
         for effect in effects:
             perform(effect)
+            if trace is not None:
+                trace(effect.event if type(effect) is Send else effect, now)
             if type(effect) is Send:
                 if type(effect.event) in TOLD:
                     meter.told(effect.event, now)  # type: ignore[arg-type]  # as above

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from realtime import logs
 from realtime.errors import StoreError, Superseded
@@ -17,6 +17,9 @@ from realtime.runner.tasks import Tasks
 from realtime.server.http import Dialect
 from realtime.session import inputs
 from realtime.wire.codec import Codec
+
+if TYPE_CHECKING:
+    from realtime.runner.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Live:
         self.meter = meter
         self.runner: Runner
         self.committer: Committer | None = None
+        self.tracer: Tracer | None = None
         self.superseded = False
         """Somebody else has the session now, or it was deleted."""
         self.client: Client | None = None
@@ -110,5 +114,7 @@ class Live:
                 self._wait = None
             self.runner.post(inputs.ClientLeft())
             self.meter.close(reason, close_code)
+            if self.tracer is not None:
+                self.tracer.close()
             self._tasks.start("end", self.runner.close())
         await self._tasks.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
@@ -15,6 +16,9 @@ from realtime.server.addresses import Addresses
 from realtime.server.crowd import Bounds
 from realtime.session.abilities import Abilities
 from realtime.session.ids import Ids
+
+if TYPE_CHECKING:
+    from realtime.runner.tracer import Tracing
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -35,6 +39,8 @@ class Service(Struct, frozen=True, kw_only=True):
     addresses: Addresses = Addresses()
     idle_seconds: float = 0.0
     """After which a client that sends nothing is let go; 0 for never."""
+    tracing: Tracing | None = None
+    """Where spans go; None for nowhere."""
     store: Store | None = None
     """None: a session ends with its connection."""
     store_pauses: Sequence[float] = PAUSES

@@ -94,7 +94,7 @@ class Sessions:
         settings = self._settings(request, ids, admission.claims)
         session = Session(settings, ids, self._service.abilities)
         head = journal.Head(journal.VERSION, settings, session.conversation.id, _now(), _owner(admission))
-        live = self._live(socket, http.dialect(request), session, ids, allowance, head)
+        live = self._live(socket, request, session, ids, allowance, head)
         live.begin(inputs.Opened())
         return live
 
@@ -107,9 +107,9 @@ class Sessions:
                 return live
             live.step_aside()
             await self._end(live, "resumed", None)
-        return await self._read(wanted, socket, dialect, admission, allowance)
+        return await self._read(wanted, socket, request, admission, allowance)
 
-    async def _read(self, wanted: str, socket: Socket, dialect: http.Dialect, admission: Admission, allowance: Allowance) -> Live:
+    async def _read(self, wanted: str, socket: Socket, request: Request, admission: Admission, allowance: Allowance) -> Live:
         store = self._service.store
         assert store is not None
         record = await store.head(wanted)
@@ -123,7 +123,7 @@ class Sessions:
         settings = self._fitting(remembered.head.settings)
         ids = self._service.new_ids()
         session = Session(settings, ids, self._service.abilities, remembered.conversation)
-        live = self._live(socket, dialect, session, ids, allowance, remembered.head, epoch=stored.epoch)
+        live = self._live(socket, request, session, ids, allowance, remembered.head, epoch=stored.epoch)
         assert live.committer is not None
         live.committer.journal.adopt(remembered)
         live.begin(inputs.Resumed(self._expires_at(), whole=True))
@@ -139,14 +139,15 @@ class Sessions:
     def _live(
         self,
         socket: Socket,
-        dialect: http.Dialect,
+        request: Request,
         session: Session,
         ids: Ids,
         allowance: Allowance,
         head: journal.Head,
         epoch: int = NEW,
     ) -> Live:
-        service, codec = self._service, self._codecs[dialect]
+        service, dialect = self._service, http.dialect(request)
+        codec = self._codecs[dialect]
         outbox, clock = Outbox(socket, service.latency, keeps=service.store is not None), asyncio.get_running_loop().time
         meter = Meter(service.metrics, dialect, clock=clock, when_written=outbox.when_written, words=service.log_content)
         session_id = session.settings.id
@@ -156,8 +157,11 @@ class Sessions:
             live.committer = Committer(
                 kept, service.store, session_id, outbox, live.lost, service.metrics, epoch=epoch, pauses=service.store_pauses
             )
-        intake = Intake(ids, service.abilities)
-        live.runner = Runner(session, intake, service.engines, codec, outbox, meter, allowance, live.committer)
+        if service.tracing is not None:
+            headers = {name.lower(): value for name, value in request.headers.raw_items()}
+            live.tracer = service.tracing.session(session_id, headers, service.engines, clock)
+        intake, trace = Intake(ids, service.abilities), None if live.tracer is None else live.tracer.see
+        live.runner = Runner(session, intake, service.engines, codec, outbox, meter, allowance, live.committer, trace)
         self._lives[session_id] = live
         return live
 
