@@ -75,8 +75,21 @@ class Socket(ServerConnection):
         self._cutter = Cutter(largest)
 
     def data_received(self, data: bytes) -> None:
-        reader = self._cutter if self.protocol.state is State.OPEN else self.incoming
-        super().data_received(reader.feed(data))
+        if self.protocol.state is not State.CONNECTING:
+            super().data_received(self._cutter.feed(data))
+            return
+        super().data_received(self.incoming.feed(data))
+        if self.request is None:  # the head was none, and nothing will follow it
+            self.incoming.behind = b""
+        elif self.incoming.behind:  # so much is held, and no more read, until the handshake is answered
+            self.transport.pause_reading()
+
+    async def handshake(self, *arguments: Any, **options: Any) -> None:
+        await super().handshake(*arguments, **options)
+        if behind := self.incoming.behind:
+            self.transport.resume_reading()
+            if self.protocol.state is State.OPEN:
+                self.data_received(behind)
 
     def sit(self, place: Place) -> None:
         """Keep the place until the connection is lost, which it may be already: a handshake goes on without its client."""

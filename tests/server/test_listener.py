@@ -66,6 +66,24 @@ async def test_each_address_speaks_its_dialect() -> None:
             assert (await first(client))["session"]["turn_detection"] is None  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    ("request_line", "answer", "closes"),
+    [(b"GET /v1/realtime HTTP/1.1", b"101", b"\x88\x00"), (b"GET / HTTP/1.1", b"200", b"browser.\n"), (b"GET nothing", None, b"")],
+)
+async def test_frames_right_behind_the_handshake_are_read_after_it(request_line: bytes, answer: bytes | None, closes: bytes) -> None:
+    upgrade = (
+        b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    async with listening() as (listener, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(request_line + upgrade + b"\x89\x82\0\0\0\0hi\x88\x80\0\0\0\0")
+        told = await reader.read()
+        writer.close()
+    assert told.startswith(b"HTTP/1.1 " + answer) if answer else not told
+    assert told.endswith(closes)
+    assert (b"\x8a\x02hi" in told) is (answer == b"101")
+
+
 @pytest.mark.parametrize("path", AZURE_PATHS)
 async def test_azures_addresses_are_the_standard_one(path: str) -> None:
     async with listening() as (_, url), connect(url + path + "?model=mine", additional_headers={"api-key": "k"}) as client:
