@@ -146,18 +146,18 @@ class Connection:
         pieces = self._socket.recv_streaming()
         first = await anext(pieces)
         self._idleness.heard()
-        rest: list[bytes] = []
+        rest = bytearray()  # not a list: of very small pieces, each would take twenty times its bytes
         async for piece in pieces:
             self._idleness.heard()  # a large event may take its time
             if isinstance(piece, str):
-                rest.append(piece.encode())
+                rest += piece.encode()
         if not rest or isinstance(first, bytes):
             return self._codec.decode(first)
         # Nobody else shall wait while megabytes are put together and looked through.
-        return await asyncio.to_thread(self._whole, [first.encode(), *rest])
+        return await asyncio.to_thread(self._whole, first, rest)
 
-    def _whole(self, pieces: list[bytes]) -> ClientEvent:
-        return self._codec.decode(memoryview(b"".join(pieces)))
+    def _whole(self, first: str, rest: bytearray) -> ClientEvent:
+        return self._codec.decode(memoryview(b"".join((first.encode(), rest))))
 
     async def finish(self, grace_seconds: float) -> None:
         """Let running responses end, for so long at the most; then say goodbye."""
