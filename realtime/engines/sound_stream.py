@@ -12,7 +12,6 @@ from realtime.errors import EngineError
 from realtime.media import pcm, wav
 from realtime.ports import Int16
 
-
 MIN_RATE, MAX_RATE = 8_000, 48_000
 """Samples a second that an endpoint may claim: from the telephone to the sound card. Anything else is no rate, and at one of 1 Hz a read of
 its bytes would become hours."""

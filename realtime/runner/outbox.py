@@ -36,11 +36,13 @@ class Outbox:
     """`put` never waits; `write` runs until the socket is closed from this side or breaks.
 
     `latency`, in seconds, is waited before every frame: some clients' own tests count on a network on which no two come at once.
+    `cut_off` is called when too much waits: the writer waits then, too, for a client that does not read, and never comes to its goodbye.
     """
 
-    def __init__(self, socket: Socket, latency: float = 0.0) -> None:
+    def __init__(self, socket: Socket, latency: float = 0.0, cut_off: Callable[[], object] = lambda: None) -> None:
         self._socket = socket
         self._latency = latency
+        self._cut_off = cut_off
         self._frames: deque[bytes] = deque()
         self.pending = 0
         """Bytes in `_frames`."""
@@ -59,6 +61,7 @@ class Outbox:
             self._frames.clear()
             self.pending = 0
             self.close(TOO_SLOW, "the client reads too slowly")
+            self._cut_off()
         self._wake.set()
 
     def close(self, code: int, reason: str) -> None:

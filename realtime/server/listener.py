@@ -338,8 +338,9 @@ class Listener:
             return
         logs.session_id.set(session.settings.id)
         log.debug("%s came in with the key %s", _whose(socket), socket.admission.key and socket.admission.key.name)
-        outbox, clock = Outbox(socket, service.latency), asyncio.get_running_loop().time
-        meter = Meter(service.metrics, dialect, clock=clock, when_written=outbox.when_written, words=service.log_content)
+        loop = asyncio.get_running_loop()
+        outbox = Outbox(socket, service.latency, partial(loop.call_later, GOODBYE_SECONDS, socket.transport.abort))
+        meter = Meter(service.metrics, dialect, clock=loop.time, when_written=outbox.when_written, words=service.log_content)
         intake, allowance = Intake(ids, service.abilities), socket.place.allowance
         connection = Connection(
             socket, session, intake, service.engines, codec, outbox, meter, allowance=allowance, idle_seconds=service.idle_seconds
