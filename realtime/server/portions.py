@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from realtime.server.fragments import Cutter
 
-PORTION = 4096
-"""Bytes that are read at once where they are of several frames: seven hundred of the smallest, which take some ten milliseconds; three
-frames of 20 ms of sound."""
+PORTION = 2048
+"""Bytes that are read at once where they are of several frames: three hundred of the smallest, which take some milliseconds, or two frames
+with 20 ms of sound."""
 
 
 class Portions:

@@ -139,7 +139,7 @@ async def large_frames(port: int, count: int = 4, size: int = 32 << 20) -> Count
 
 
 async def deaf(port: int, until: Callable[[], Awaitable[object]], count: int = 3) -> Counter[str]:
-    """Clients that ask for much, and stop reading in the middle of it. `until`: the daemon has dropped them, which they do not see."""
+    """Clients that ask for much and stop reading in the middle of it. `until`: the daemon has dropped them, which they do not see."""
     writers = await asyncio.gather(*(_deaf(port) for _ in range(count)))
     await until()
     for writer in writers:
