@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from realtime.server.fragments import Cutter
 
-PORTION = 2048
-"""Bytes that are read at once where they are of several frames: three hundred of the smallest, which take some milliseconds, or two frames
-with 20 ms of sound."""
+PORTION = 512
+"""Bytes after which the frame under way is the last that is read at once: eighty of the smallest, which take a millisecond."""
 
 
 class Portions:
@@ -29,6 +28,9 @@ class Portions:
 
     def take(self) -> bytes:
         """The next portion, as the library is to have it."""
-        size = max(PORTION, self._cutter.under_way)
+        taken = self._taken(max(PORTION, self._cutter.under_way))
+        return taken + self._taken(self._cutter.under_way) if self._waiting else taken
+
+    def _taken(self, size: int) -> bytes:
         portion, self._waiting = self._waiting[:size], self._waiting[size:]
         return self._cutter.feed(portion)

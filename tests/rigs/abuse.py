@@ -88,33 +88,54 @@ async def storm(port: int, count: int = 1_000, at_once: int = 20) -> Counter[str
     return seen
 
 
-async def pings(port: int, megabytes: float = 20, reads: bool = True) -> Counter[str]:
-    """The smallest frames there are, as fast as they go. Who does not read the pongs is dropped."""
+async def pings(port: int, count: int = 100_000) -> Counter[str]:
+    """So many of the smallest frames there are, as fast as they go, and all of their pongs."""
     reader, writer = await opened(port)
-    flood, seen = frame(PING) * 5_000 if reads else frame(PING, bytes(125)) * 1_000, Counter[str]()
-    drained = asyncio.ensure_future(reader.read()) if reads else None
-    with suppress(ConnectionError):
-        while seen["bytes"] < megabytes * 1e6:
-            writer.write(flood)
-            seen["bytes"] += len(flood)
-            await writer.drain()
-    seen["dropped"] += seen["bytes"] < megabytes * 1e6
+    last = asyncio.ensure_future(_until(reader, b"\x8a\x03end"))
+    for _ in range(count // 1_000):
+        writer.write(frame(PING) * 1_000)
+        await writer.drain()
+    writer.write(frame(PING, b"end"))
+    await last
     writer.close()
-    if drained is not None:
-        with suppress(ConnectionError):
-            await drained
-    return seen
+    return Counter({"answered": count})
 
 
-async def crumbs(port: int, count: int = 200_000) -> Counter[str]:
-    """One message in so many fragments of a byte."""
+async def _until(reader: asyncio.StreamReader, end: bytes) -> None:
+    told = b""
+    while end not in told:
+        more = await reader.read(1 << 16)
+        assert more, "the daemon goes on"
+        told = told[-len(end) :] + more
+
+
+async def unread_pongs(port: int, megabytes: float = 100) -> Counter[str]:
+    """Pings as long as they may be, by a client that reads nothing, until it is dropped."""
     _, writer = await opened(port)
+    sent = 0
+    try:
+        while sent < megabytes * 1e6:
+            writer.write(frame(PING, bytes(125)) * 1_000)
+            sent += 131_000
+            await writer.drain()
+    except ConnectionError:
+        return Counter({"dropped": 1})
+    finally:
+        writer.close()
+    return Counter({"never dropped": 1})
+
+
+async def crumbs(port: int, count: int = 100_000) -> Counter[str]:
+    """One message in so many fragments of a byte, until it is answered."""
+    reader, writer = await opened(port)
     writer.write(frame(TEXT, b"[", fin=False))
     piece = frame(CONTINUATION, b" ", fin=False) * 1_000
     for _ in range(count // 1_000):
         writer.write(piece)
         await writer.drain()
-    writer.transport.abort()
+    writer.write(frame(CONTINUATION, b"]"))
+    await _until(reader, b"invalid_event")
+    writer.close()
     return Counter({"fragments": count})
 
 
@@ -152,9 +173,7 @@ async def _deaf(port: int) -> asyncio.StreamWriter:
     part = {"type": "input_audio", "audio": LONG}
     item = {"id": "a", "type": "message", "role": "user", "content": [part]}
     writer.write(frame(TEXT, json.dumps({"type": "conversation.item.create", "item": item}).encode()))
-    told = b""
-    while b"conversation.item.done" not in told:
-        told = told[-30:] + await reader.read(1 << 16)
+    await _until(reader, b"conversation.item.done")
     ask = json.dumps({"type": "conversation.item.retrieve", "item_id": "a"}).encode()
     writer.write(frame(TEXT, ask) * 10)  # of whose answers the reader takes no more than the first bytes
     return writer
