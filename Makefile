@@ -1,7 +1,7 @@
-# The eight verbs of the workshop; CI uses the same ones. `make BIN=/some/venv/bin ...` uses another environment.
+# The eight verbs of the workshop, and two for releases; CI uses the same ones. `make BIN=/some/venv/bin ...` uses another environment.
 BIN ?= .venv/bin
 
-.PHONY: setup style types layers test cover bench run
+.PHONY: setup style types layers test cover bench run lock sbom
 
 setup: # make .venv with everything that the other verbs need
 	root="$(CURDIR)" sh -euc '. ./.ci/environment.sh; prepare local mcp test'
@@ -27,3 +27,12 @@ bench: # every question of bench/README.md, one after the other
 
 run: # serve from this checkout
 	./start.sh
+
+# For whoever makes a release. They need the extra `release`: pip install -e '.[release]'
+
+lock: # requirements.lock anew: what `local` and `mcp` need, each at one version, each file by its hash
+	$(BIN)/uv pip compile pyproject.toml --extra local --extra mcp --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command "make lock" --quiet --output-file requirements.lock
+
+sbom: # sbom.json: the same as a software bill of materials, CycloneDX
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --output-file sbom.json requirements.lock

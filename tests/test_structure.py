@@ -20,7 +20,7 @@ MAX_FUNCTION = 70
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager", "handler"}
 """Names of modules that say nothing about what is inside."""
 
-UNMIRRORED = {"rigs", "transcripts", "compat", "e2e"}
+UNMIRRORED = {"rigs", "transcripts", "compat", "e2e", "fuzz"}
 """Folders of tests that stand beside the mirror: what tests need, and tests of the whole."""
 
 WITHOUT_TEST = {
@@ -36,6 +36,7 @@ WITHOUT_MODULE = {
     "test_structure.py": "this file",
     "test_readme.py": "holds the README to the code",
     "test_scripts.py": "tests start.sh, test.sh and what CI runs",
+    "test_supply.py": "holds the lock file to the project, and the code to its promises about what comes from elsewhere",
     "test_systemd.py": "tests the units",
     "store/test_contract.py": "what the port promises, asked of every store",
 }

@@ -302,7 +302,7 @@ class Answer:
             return ""
         try:
             chunk = _CHUNKS.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if not data:
                 # An event without data keeps a line warm.
                 return ""

@@ -118,7 +118,7 @@ def masked(text: str, secret: str) -> str:
 def _problem(body: bytes) -> Problem:
     try:
         found = _BODIES.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Problem()
     if isinstance(found, list):
         found = found[0] if found else None

@@ -21,7 +21,7 @@ from msgspec import Raw, Struct
 
 from realtime.engines.endpoint import Endpoint, Kinds, Reply, Timeouts
 from realtime.engines.refusals import failed
-from realtime.engines.sound_stream import SoundStream
+from realtime.engines.sound_stream import MAX_RATE, MIN_RATE, SoundStream
 from realtime.engines.speakable import pieces, speakable
 from realtime.engines.voices import renamed
 from realtime.errors import EngineError
@@ -31,9 +31,6 @@ from realtime.ports import Int16
 
 SAMPLE_RATE = 24_000
 """Samples a second of OpenAI's `pcm`."""
-
-MIN_RATE, MAX_RATE = 8_000, 48_000
-"""Samples a second that a server may claim: from the telephone to the sound card. Anything else is no rate."""
 
 MAX_INPUT = 2_000
 """Characters of one request, far more than a clause has: OpenAI takes 4,096 characters, of which gpt-4o-mini-tts reads 2,000 tokens."""
@@ -153,7 +150,7 @@ class RemoteTts:
     def _said(self, type: str, data: bytes) -> EngineError:
         try:
             problem = bytes(msgspec.json.decode(data, type=_Failure).error)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             problem = b""
         if problem and problem != b"null":
             return failed(problem, secret=self._endpoint.secret)

@@ -12,6 +12,10 @@ from realtime.errors import EngineError
 from realtime.media import pcm, wav
 from realtime.ports import Int16
 
+MIN_RATE, MAX_RATE = 8_000, 48_000
+"""Samples a second that an endpoint may claim: from the telephone to the sound card. Anything else is no rate, and at one of 1 Hz a read of
+its bytes would become hours."""
+
 
 class SoundStream:
     """One recording. Give each piece to `feed`, and call `finish` at the end."""
@@ -66,6 +70,9 @@ class SoundStream:
 def wav_layout(data: bytes) -> wav.Layout | None:
     """`wav.layout` of what an endpoint sent. Raises `EngineError`."""
     try:
-        return wav.layout(data)
+        layout = wav.layout(data)
     except ValueError as error:
         raise EngineError("server_error", f"The endpoint sent {error}, not mono PCM16.") from error
+    if layout is not None and not MIN_RATE <= layout.rate <= MAX_RATE:
+        raise EngineError("server_error", f"The endpoint sent a WAV file of {layout.rate} Hz, and not of {MIN_RATE} to {MAX_RATE}.")
+    return layout

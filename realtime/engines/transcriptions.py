@@ -104,7 +104,7 @@ def read(data: bytes, *, seconds: float, language: str | None, secret: str = "")
     """Return what the JSON of an answer says of `seconds` of audio. Raises `EngineError` for an error object and for anything else."""
     try:
         answer = _ANSWERS.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EngineError("server_error", f"The endpoint sent something that is not a transcription: {error}.") from error
     if answer.error and (problem := bytes(answer.error)) != b"null":
         raise failed(problem, secret=secret)

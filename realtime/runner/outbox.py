@@ -55,12 +55,14 @@ class Outbox:
     """`put` never waits; `write` runs until the socket is closed from this side or breaks.
 
     `latency`, in seconds, is waited before every frame: some clients' own tests count on a network on which no two come at once.
+    `cut_off` is called when too much waits: the writer waits then, too, for a client that does not read, and never comes to its goodbye.
     """
 
-    def __init__(self, socket: Socket, latency: float = 0.0, *, keeps: bool = False) -> None:
+    def __init__(self, socket: Socket, latency: float = 0.0, cut_off: Callable[[], object] = lambda: None, *, keeps: bool = False) -> None:
         """`keeps`: may the client come back on another socket?"""
         self._socket = socket
         self._latency = latency
+        self._cut_off = cut_off
         self._keeps = keeps
         self._frames: deque[bytes] = deque()
         """That may be written."""
@@ -85,6 +87,7 @@ class Outbox:
         if self.pending > MAX_PENDING:
             self._drop()
             self.close(TOO_SLOW, "the client reads too slowly")
+            self._cut_off()
         self._wake.set()
 
     def hold(self) -> None:
@@ -174,8 +177,8 @@ class Outbox:
                 return frames[index + 1 :]
         return None
 
-    def attach(self, socket: Socket) -> None:
+    def attach(self, socket: Socket, cut_off: Callable[[], object] = lambda: None) -> None:
         """Write to another socket from now on, and nothing of what was put so far."""
-        self._socket = socket
+        self._socket, self._cut_off = socket, cut_off
         self._drop()
         self._marks.clear()

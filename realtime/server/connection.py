@@ -27,6 +27,10 @@ from realtime.wire.settings import sample_rate, sample_width
 GOODBYE_SECONDS = 5
 """For what is still to be written, and for the client's own goodbye. One that does not read is cut off after it."""
 
+MAX_VALUES = 1 << 20
+"""Commas in a large event. Files and texts are large and are single values; a frame of a hundred megabytes of empty lists takes a decoder
+twenty seconds, during which nobody else is served, and 2.4 GB. The schemas of 128 tools have a hundred thousand."""
+
 GOODBYES = {SERVICE_RESTART: "server_stopping", TOO_SLOW: "too_slow", OUR_FAULT: "internal_error", TRY_AGAIN_LATER: "store_unavailable"}
 """What the codes with which this side closes mean."""
 
@@ -168,18 +172,23 @@ class Connection:
         pieces = self._socket.recv_streaming()
         first = await anext(pieces)
         self._idleness.heard()
-        rest: list[bytes] = []
+        rest = bytearray()  # not a list: of very small pieces, each would take twenty times its bytes
+        values = 0
         async for piece in pieces:
             self._idleness.heard()  # a large event may take its time
             if isinstance(piece, str):
-                rest.append(piece.encode())
+                values += piece.count(",")
+                if values <= MAX_VALUES:
+                    rest += piece.encode()
+        if values > MAX_VALUES:
+            raise ClientError("invalid_event", f"Invalid event: it has more than {MAX_VALUES} commas.")
         if not rest or isinstance(first, bytes):
             return self._live.codec.decode(first)
         # Nobody else shall wait while megabytes are put together and looked through.
-        return await asyncio.to_thread(self._whole, [first.encode(), *rest])
+        return await asyncio.to_thread(self._whole, first, rest)
 
-    def _whole(self, pieces: list[bytes]) -> ClientEvent:
-        return self._live.codec.decode(memoryview(b"".join(pieces)))
+    def _whole(self, first: str, rest: bytearray) -> ClientEvent:
+        return self._live.codec.decode(memoryview(b"".join((first.encode(), rest))))
 
     async def finish(self, grace_seconds: float) -> None:
         """Let running responses end, for so long at the most; then say goodbye."""

@@ -33,6 +33,11 @@ class Cutter:
         """FIN, if the last fragment of the frame ends the message."""
         self._mask = b""
 
+    @property
+    def under_way(self) -> int:
+        """Bytes to come of the fragment, or of the frame, that is under way."""
+        return self._piece
+
     def feed(self, data: bytes) -> bytes:
         """Bytes of the stream; returns those that the library is to have instead."""
         if self._piece >= len(data):  # in the midst of a frame

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from math import ceil
 from typing import Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
@@ -46,7 +46,15 @@ POST {SECRETS_PATH} makes a client secret for a browser.
 
 
 def path(request: Request) -> str:
-    return urlsplit(request.path).path
+    return _target(request).path
+
+
+def _target(request: Request) -> SplitResult:
+    """What is asked for; mostly without a host (RFC 9112, 3.2)."""
+    try:
+        return urlsplit(request.path)
+    except ValueError:  # `//[` looks like the beginning of a host that is none
+        return SplitResult("", "", request.path, "", "")
 
 
 def dialect(request: Request) -> Dialect:
@@ -59,7 +67,7 @@ def dialect(request: Request) -> Dialect:
 
 def model(request: Request) -> str | None:
     """The model that the address names; Azure's older clients call it their deployment."""
-    query = parse_qs(urlsplit(request.path).query)
+    query = parse_qs(_target(request).query)
     return next(iter(query.get("model", []) + query.get("deployment", [])), None)
 
 
@@ -79,7 +87,7 @@ def _first(request: Request, name: str) -> str | None:
 
 def transcribes_only(request: Request) -> bool:
     """Does the address ask for a transcription-only session (PROTOCOL 1.1)?"""
-    return parse_qs(urlsplit(request.path).query).get("intent") == ["transcription"]
+    return parse_qs(_target(request).query).get("intent") == ["transcription"]
 
 
 def page(request: Request, method: str, pages: Pages) -> Response:

@@ -29,6 +29,7 @@ from realtime.server.crowd import Crowd, Crowded, Place
 from realtime.server.fragments import Cutter
 from realtime.server.live import TRY_AGAIN_LATER
 from realtime.server.pages import Pages
+from realtime.server.portions import Portions
 from realtime.server.service import Service
 from realtime.server.sessions import NOT_FOUND, Sessions
 from realtime.server.sockets import address, url_host
@@ -46,6 +47,13 @@ answered, one over the limit ends the socket."""
 
 PING_SECONDS = 20
 """Between pings, as upstream does (PROTOCOL 1.4)."""
+
+MAX_UNREAD = 16 * 1024 * 1024
+"""Bytes that the library may have written and the client has not read: twice the longest frame. Pongs are written without asking whether
+anybody reads them, so somebody who only sends pings would take all memory."""
+
+MAX_EARLY = 64 * 1024
+"""Bytes of frames that are held before the handshake is answered; then nothing more is read until it is."""
 
 BACKLOG = socket.SOMAXCONN
 """Connections that may wait to be accepted, within what the kernel allows: after a restart everybody comes back at once."""
@@ -70,11 +78,56 @@ class Socket(ServerConnection):
     def __init__(self, *arguments: Any, largest: int, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.incoming = Incoming()
-        self._cutter = Cutter(largest)
+        self._portions = Portions(Cutter(largest))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.recv_messages.resume = self._resume_reading
 
     def data_received(self, data: bytes) -> None:
-        reader = self._cutter if self.protocol.state is State.OPEN else self.incoming
-        super().data_received(reader.feed(data))
+        if self.protocol.state is State.CONNECTING:
+            self._begin(data)
+            return
+        self._portions.put(data)
+        self._read()
+        if self._portions:
+            self.transport.pause_reading()
+            self.loop.call_soon(self._read_on)
+
+    def _begin(self, data: bytes) -> None:
+        super().data_received(self.incoming.feed(data))
+        if self.request is None:  # the head was none, and nothing will follow it
+            self.incoming.behind = b""
+        elif len(self.incoming.behind) > MAX_EARLY:
+            self.transport.pause_reading()
+
+    def _read(self) -> None:
+        super().data_received(self._portions.take())
+        if self.transport.get_write_buffer_size() > MAX_UNREAD:
+            log.info("%s was dropped: it has not read %d bytes of answers", _whose(self), MAX_UNREAD)
+            self.transport.abort()
+
+    def _read_on(self) -> None:
+        """The next portion, now that everybody else has had a turn."""
+        if self.protocol.state is State.CLOSED:
+            return
+        self._read()
+        if self._portions:
+            self.loop.call_soon(self._read_on)
+        elif not self.recv_messages.paused:
+            self.transport.resume_reading()
+
+    def _resume_reading(self) -> None:
+        """The library has room for more frames; they may be here already."""
+        if not self._portions:
+            self.transport.resume_reading()
+
+    async def handshake(self, *arguments: Any, **options: Any) -> None:
+        await super().handshake(*arguments, **options)
+        if behind := self.incoming.behind:
+            self.transport.resume_reading()
+            if self.protocol.state is State.OPEN:
+                self.data_received(behind)
 
     def sit(self, place: Place) -> None:
         """Keep the place until the connection is lost, which it may be already: a handshake goes on without its client."""

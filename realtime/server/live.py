@@ -87,7 +87,7 @@ class Live:
         self.meter.open()
         self.runner.post(input)
 
-    async def take_back(self, socket: Socket, expires_at: int, last_event_id: str | None) -> None:
+    async def take_back(self, socket: Socket, cut_off: Callable[[], object], expires_at: int, last_event_id: str | None) -> None:
         """Its client is here again: on with it, after what was missed. Whoever had it until now has it no longer."""
         self.step_aside()
         if self._wait is not None:
@@ -96,7 +96,7 @@ class Live:
         while self.committer is not None and self.committer.storing:
             await self.committer.flush()
         missed = None if last_event_id is None else self.outbox.since(last_event_id)
-        self.outbox.attach(socket)
+        self.outbox.attach(socket, cut_off)
         self.runner.post(inputs.Resumed(expires_at, whole=missed is None))
         for frame in missed or ():
             self.outbox.put(frame)

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
+from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request
 
 from realtime.errors import ClientError, StoreError
@@ -17,11 +19,12 @@ from realtime.runner.allowance import Allowance
 from realtime.runner.committer import NEW, Committer
 from realtime.runner.loop import Runner
 from realtime.runner.meter import Meter
-from realtime.runner.outbox import Outbox, Socket
+from realtime.runner.outbox import Outbox
 from realtime.runner.tasks import Tasks
 from realtime.server import http, openings
 from realtime.server.access import Admission
 from realtime.server.client_secrets import Claims
+from realtime.server.connection import GOODBYE_SECONDS
 from realtime.server.live import Live
 from realtime.server.service import Service
 from realtime.session import inputs, journal
@@ -79,7 +82,7 @@ class Sessions:
 
     # Coming
 
-    async def enter(self, socket: Socket, request: Request, admission: Admission, allowance: Allowance) -> Live:
+    async def enter(self, socket: ServerConnection, request: Request, admission: Admission, allowance: Allowance) -> Live:
         """The session that the request is about. Raises `ClientError` where it can't be had, and `StoreError`."""
         wanted = http.session_id(request)
         if wanted is None:
@@ -89,7 +92,7 @@ class Sessions:
         async with self._entering.setdefault(wanted, asyncio.Lock()):
             return await self._resume(wanted, socket, request, admission, allowance)
 
-    def _begin(self, socket: Socket, request: Request, admission: Admission, allowance: Allowance) -> Live:
+    def _begin(self, socket: ServerConnection, request: Request, admission: Admission, allowance: Allowance) -> Live:
         ids = self._service.new_ids()
         settings = self._settings(request, ids, admission.claims)
         session = Session(settings, ids, self._service.abilities)
@@ -98,18 +101,18 @@ class Sessions:
         live.begin(inputs.Opened())
         return live
 
-    async def _resume(self, wanted: str, socket: Socket, request: Request, admission: Admission, allowance: Allowance) -> Live:
+    async def _resume(self, wanted: str, socket: ServerConnection, request: Request, admission: Admission, allowance: Allowance) -> Live:
         dialect, live = http.dialect(request), self._lives.get(wanted)
         if live is not None and live.owner == _owner(admission):
             if live.goes_on and live.dialect == dialect:
-                await live.take_back(socket, self._expires_at(), http.last_event_id(request))
+                await live.take_back(socket, _cut_off(socket), self._expires_at(), http.last_event_id(request))
                 self._service.metrics.store.resumed.labels("memory").inc()
                 return live
             live.step_aside()
             await self._end(live, "resumed", None)
         return await self._read(wanted, socket, request, admission, allowance)
 
-    async def _read(self, wanted: str, socket: Socket, request: Request, admission: Admission, allowance: Allowance) -> Live:
+    async def _read(self, wanted: str, socket: ServerConnection, request: Request, admission: Admission, allowance: Allowance) -> Live:
         store = self._service.store
         assert store is not None
         record = await store.head(wanted)
@@ -138,7 +141,7 @@ class Sessions:
 
     def _live(
         self,
-        socket: Socket,
+        socket: ServerConnection,
         request: Request,
         session: Session,
         ids: Ids,
@@ -148,7 +151,7 @@ class Sessions:
     ) -> Live:
         service, dialect = self._service, http.dialect(request)
         codec = self._codecs[dialect]
-        outbox, clock = Outbox(socket, service.latency, keeps=service.store is not None), asyncio.get_running_loop().time
+        outbox, clock = Outbox(socket, service.latency, _cut_off(socket), keeps=service.store is not None), asyncio.get_running_loop().time
         meter = Meter(service.metrics, dialect, clock=clock, when_written=outbox.when_written, words=service.log_content)
         session_id = session.settings.id
         live = Live(session_id, head.owner, dialect, codec, outbox, meter)
@@ -236,6 +239,11 @@ def _not_found(session_id: str) -> ClientError:
 
 def _owner(admission: Admission) -> str | None:
     return None if admission.key is None else admission.key.name
+
+
+def _cut_off(socket: ServerConnection) -> Callable[[], object]:
+    """Ends the connection of a client that does not even read the goodbye."""
+    return partial(asyncio.get_running_loop().call_later, GOODBYE_SECONDS, socket.transport.abort)
 
 
 def _now() -> float:

@@ -80,7 +80,7 @@ class Reader:
             envelope = _decode_envelope(frame)
         except msgspec.ValidationError as cause:
             return ClientError("invalid_event", f"Invalid event: {cause}.")
-        except (msgspec.DecodeError, RecursionError) as cause:
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as cause:
             return _not_json(cause)
         if envelope.type is msgspec.UNSET:
             error = ClientError("invalid_event", "The 'type' field is missing.", param="type")

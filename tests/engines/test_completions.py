@@ -480,3 +480,9 @@ def test_sound_that_nobody_asked_for_is_let_go() -> None:
     answer = Answer()
     assert answer.read(sound(data="not even base64", transcript="Hi")) == "Hi"
     assert answer.sound is None
+
+
+@pytest.mark.parametrize("start", ['{"error":', '{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":', '{"x":'])
+def test_json_deeper_than_any_parser_goes_is_no_answer(start: str) -> None:
+    with pytest.raises(EngineError, match="not a chat completion"):
+        Answer().read(start.encode() + b"[" * 9999)

@@ -80,7 +80,19 @@ def test_a_list_of_what_is_wrong_is_shown_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"\xff", b"<html>", b"[]", b"null", b"{}", b'{"error":5}', b'{"error":{"message":""}}', b'{"error":"\xff"}']
+    "body",
+    [
+        b"",
+        b"\xff",
+        b"<html>",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"error":5}',
+        b'{"error":{"message":""}}',
+        b'{"error":"\xff"}',
+        b'{"detail":' + b"[" * 9999,
+    ],
 )
 def test_a_body_that_says_nothing_leaves_the_status(body: bytes) -> None:
     assert refused(500, body, secret=KEY).message == "The endpoint answered 500 Internal Server Error."

@@ -185,6 +185,7 @@ FAILURES: dict[str, tuple[tuple[Reply, ...], str]] = {
     "a page": ((sound(b"<html>", type="text/html; charset=utf-8"),), "server_error"),
     "JSON": ((json_reply({"ok": True}),), "server_error"),
     "broken JSON": ((json_reply(b"{"),), "server_error"),
+    "deep JSON": ((json_reply(b'{"error":' + b"[" * 9999),), "server_error"),
     "endless JSON": ((json_reply(b" " * (MAX_ERROR + 1)),), "server_error"),
     "an error with status 200": ((json_reply({"error": {"message": f"No {KEY}", "code": "odd"}}),), "odd"),
 }

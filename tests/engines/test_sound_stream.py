@@ -74,8 +74,14 @@ def test_an_extensible_wav_is_a_wav() -> None:
 
 @pytest.mark.parametrize(
     ("data", "said"),
-    [(wav(channels=2), "2 channels"), (wav(width=4), "32 bits"), (wav()[:20] + b"\x03" + wav()[21:], "kind 3")],
-    ids=["stereo", "32 bits", "float"],
+    [
+        (wav(channels=2), "2 channels"),
+        (wav(width=4), "32 bits"),
+        (wav()[:20] + b"\x03" + wav()[21:], "kind 3"),
+        (wav(rate=1), "of 1 Hz, and not of 8000 to 48000"),
+        (wav(rate=48_001), "of 48001 Hz"),
+    ],
+    ids=["stereo", "32 bits", "float", "too slow", "too fast"],
 )
 def test_a_wav_of_anything_else_is_refused(data: bytes, said: str) -> None:
     with pytest.raises(EngineError, match=said) as caught:

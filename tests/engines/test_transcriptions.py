@@ -128,7 +128,7 @@ def test_tokens_are_together_the_text() -> None:
     assert transcript.confidence == pytest.approx((-0.1 - 0.3 + 0.0001) / 3)
 
 
-@pytest.mark.parametrize("body", [b"", b"Hello.", b"[]", b"\xff", b'{"text":1}'])
+@pytest.mark.parametrize("body", [b"", b"Hello.", b"[]", b"\xff", b'{"text":1}', b'{"segments":[{"tokens":' + b"[" * 100_000])
 def test_what_is_no_transcription_is_an_error(body: bytes) -> None:
     with pytest.raises(EngineError, match="not a transcription") as caught:
         answered(body)

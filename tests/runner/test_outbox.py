@@ -53,6 +53,14 @@ async def test_the_first_goodbye_counts(outbox: Outbox, socket: KeptSocket) -> N
     assert socket.closed == (1011, "internal error")
 
 
+async def test_who_does_not_read_at_all_is_cut_off(socket: KeptSocket) -> None:
+    cut: list[bool] = []
+    outbox = Outbox(socket, cut_off=lambda: cut.append(True))
+    for _ in range(6):
+        outbox.put(bytes(MAX_PENDING // 4))
+    assert cut == [True]
+
+
 async def test_a_client_that_reads_too_slowly_is_dropped_with_a_reason(outbox: Outbox, socket: KeptSocket) -> None:
     socket.reading.clear()
     piece = bytes(MAX_PENDING // 4)

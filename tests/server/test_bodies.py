@@ -26,11 +26,19 @@ def read(data: bytes) -> Request:
     return request
 
 
-def test_a_handshake_passes_untouched_and_so_does_what_follows() -> None:
+def test_a_handshake_passes_untouched_and_what_follows_is_held_back() -> None:
     incoming = Incoming()
-    assert incoming.feed(GET) == GET
-    assert incoming.feed(b"POST / HTTP/1.1\r\n\r\n") == b"POST / HTTP/1.1\r\n\r\n"
-    assert (incoming.method, incoming.body) == ("GET", b"")
+    assert incoming.feed(GET + b"\x89\x80") == GET
+    assert incoming.feed(b"mask") == b""
+    assert (incoming.method, incoming.body, incoming.behind) == ("GET", b"", b"\x89\x80mask")
+
+
+@pytest.mark.parametrize("cut", range(1, len(GET) + 3))
+def test_wherever_a_handshake_is_cut_its_end_is_found(cut: int) -> None:
+    incoming, data = Incoming(), GET + b"\x89\x80"
+    passed = [incoming.feed(data[:cut]), incoming.feed(data[cut:])]
+    assert (b"".join(passed), incoming.behind) == (GET, b"\x89\x80")
+    assert passed[0] == (GET[:cut] if cut >= len(b"GET ") else b""), "how long a head may be is the library's business"
 
 
 def test_a_body_is_kept_and_the_library_is_told_of_a_plain_request() -> None:

@@ -73,12 +73,14 @@ async def test_a_large_event_is_obeyed() -> None:
     ("frame", "code"),
     [
         (json.dumps({"type": "nope", "é": "é" * LARGE}), "invalid_value"),
+        (json.dumps({"type": "nope", "a": [[]] * connection.MAX_VALUES}), "invalid_value"),
+        (json.dumps({"type": "nope", "a": [[]] * (connection.MAX_VALUES + 2 * PIECE)}), "invalid_event"),
         ('{"type": "' + "A" * LARGE, "invalid_json"),
         (bytes(LARGE), "invalid_event"),
         (["{", '"type": "no', 'pe"', "}"], "invalid_value"),
         ([b"{", b"}"], "invalid_event"),
     ],
-    ids=["text", "no JSON", "binary", "fragments of the client's own", "binary fragments"],
+    ids=["text", "many values", "too many values", "no JSON", "binary", "fragments of the client's own", "binary fragments"],
 )
 async def test_what_comes_in_fragments_is_judged_as_a_whole(frame: str | bytes | list[str] | list[bytes], code: str) -> None:
     async with listening() as (_, url), connect(url + "/v1/realtime") as client:

@@ -45,6 +45,22 @@ def test_the_model_is_the_one_that_the_address_names() -> None:
     assert http.model(request("/openai/realtime?api-version=2025-04-01-preview&deployment=mine")) == "mine"
 
 
+@pytest.mark.parametrize(
+    ("asked", "path"),
+    [
+        ("http://here:8001/v1/realtime?model=x", "/v1/realtime"),
+        ("//[/v1/realtime", "//[/v1/realtime"),
+        ("//[::1", "//[::1"),
+        ("http://[x]/", "http://[x]/"),
+        ("*", "*"),
+    ],
+)
+def test_what_is_no_address_has_nothing_at_it(asked: str, path: str) -> None:
+    assert http.path(request(asked)) == path
+    assert http.dialect(request(asked)) == "ga"
+    assert (http.model(request("//[?model=x")), http.transcribes_only(request("//[?intent=transcription"))) == (None, False)
+
+
 def test_no_subprotocol_with_a_key_is_ever_echoed() -> None:
     socket: Any = None  # it is not asked
     names = [Subprotocol("openai-insecure-api-key.k"), Subprotocol("realtime")]

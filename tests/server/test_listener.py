@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import socket
 import struct
 from contextlib import AsyncExitStack, ExitStack, suppress
@@ -21,7 +22,7 @@ from realtime.engines.scripted import ScriptedLlm, ScriptedTts
 from realtime.errors import ConfigError
 from realtime.metrics import Metrics
 from realtime.runner.pulse import Pulse
-from realtime.server import connection
+from realtime.server import connection, portions
 from realtime.server.access import UNAUTHORIZED, Access
 from realtime.server.addresses import Addresses
 from realtime.server.client_secrets import ClientSecrets
@@ -32,7 +33,9 @@ from realtime.server.keys import Key, Keys, hashed
 from realtime.server.listener import Listener, Socket
 from realtime.server.minting import BETA_PATH
 from realtime.server.origins import Origins
+from realtime.server.portions import PORTION
 from realtime.server.quotas import Quota
+from tests.rigs import raw_socket
 from tests.rigs.listening import listening
 
 
@@ -68,6 +71,55 @@ async def test_each_address_speaks_its_dialect() -> None:
             assert (await first(client))["session"]["input_audio_format"] == "pcm16"  # type: ignore[index]
         async with connect(url + CLASSIC_PATH) as client:
             assert (await first(client))["session"]["turn_detection"] is None  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("request_line", "answer", "closes"),
+    [("GET /v1/realtime HTTP/1.1", b"101", b"\x88\x00"), ("GET / HTTP/1.1", b"200", b"browser.\n"), ("GET nothing", None, b"")],
+)
+async def test_frames_right_behind_the_handshake_are_read_after_it(request_line: str, answer: bytes | None, closes: bytes) -> None:
+    frames = raw_socket.frame(raw_socket.PING, b"hi") + raw_socket.frame(raw_socket.CLOSE)
+    async with listening() as (listener, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(raw_socket.handshake(line=request_line) + frames)
+        told = await reader.read()
+        writer.close()
+    assert told.startswith(b"HTTP/1.1 " + answer) if answer else not told
+    assert told.endswith(closes)
+    assert (b"\x8a\x02hi" in told) is (answer == b"101")
+
+
+@pytest.mark.parametrize("portion", [100, PORTION])  # two or three frames; and so many that the library pauses
+async def test_however_many_frames_come_at_once_all_are_read_in_order(portion: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portions, "PORTION", portion)
+    events = (f'{{"type":"input_audio_buffer.commit","event_id":"e{number}."}}'.encode() for number in range(100))
+    frames = [raw_socket.frame(raw_socket.TEXT, event) + raw_socket.frame(raw_socket.PING, b"hi") for event in events]
+    async with listening() as (listener, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(raw_socket.handshake())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"".join(frames))
+        told = await reader.readuntil(b"e99.")
+        writer.close()
+    assert re.findall(rb"e(\d+)\.", told) == [b"%d" % number for number in range(100)]
+    assert told.count(b"\x8a\x02hi") == 100
+
+
+async def test_who_reads_no_pongs_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.server.listener.MAX_UNREAD", 100_000)
+    async with listening() as (listener, _):
+        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(raw_socket.handshake())
+        pings = raw_socket.frame(raw_socket.PING, bytes(125)) * 1000
+        with pytest.raises(ConnectionError):
+            await flood(writer, pings)
+        writer.close()
+
+
+async def flood(writer: asyncio.StreamWriter, data: bytes) -> None:
+    while True:
+        writer.write(data)
+        await writer.drain()
 
 
 @pytest.mark.parametrize("path", AZURE_PATHS)

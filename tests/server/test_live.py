@@ -61,7 +61,7 @@ async def test_it_waits_for_its_client_and_not_for_ever(live: Live) -> None:
 
 async def test_who_comes_back_in_time_keeps_it(live: Live) -> None:
     live.wait(60.0, lambda: None)
-    await live.take_back(KeptSocket(), 9, None)
+    await live.take_back(KeptSocket(), lambda: None, 9, None)
     assert not live.waits
     assert live.goes_on
 

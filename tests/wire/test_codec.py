@@ -78,6 +78,9 @@ def test_a_large_text_may_come_as_its_bytes(codec: Codec) -> None:
     with pytest.raises(ClientError) as caught:
         codec.decode(memoryview(b'{"type": "nope", "event_id": "e1"}'))
     assert (caught.value.code, caught.value.event_id) == ("invalid_value", "e1")
+    with pytest.raises(ClientError) as caught:
+        codec.decode(memoryview(b'{"type": "nope", "event_id": "\xff"}'))
+    assert caught.value.code == "invalid_json"
 
 
 @ALIKE

@@ -1,0 +1,1 @@
+"""What must hold of every reader whatever bytes it is given: one module for each target, README.md says how to run them."""
