@@ -1,0 +1,156 @@
+"""Runs a set of benchmarks, says which budgets are met, and compares with the last result that was committed.
+
+    python -m bench short            what CI runs, in some three minutes
+    python -m bench all              every question, in some twenty minutes
+    python -m bench memory core      these, in full
+    python -m bench plot             draws bench/results/all.json (extra: bench)
+
+`--save` makes the result the one that later runs are compared with. Exit status 1: a ratio has worsened by more than a quarter, and did so
+again when its benchmark was run a second time; or, of `all`, a budget is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from bench.figures import (
+    EFFORTS,
+    RESULTS,
+    WORSE,
+    Effort,
+    Figure,
+    Result,
+    Step,
+    Unavailable,
+    better,
+    kept,
+    machine,
+    table,
+    worsened,
+    write,
+)
+
+EVERY = (
+    "core",
+    "text_delta",
+    "audio_ingest",
+    "memory",
+    "cold_start",
+    "first_sound",
+    "barge_in",
+    "voice_turns",
+    "turn_latency",
+    "transcription",
+    "media",
+    "soak",
+)
+
+SHORT = ("core", "text_delta", "audio_ingest", "memory", "cold_start", "first_sound", "barge_in", "voice_turns", "transcription")
+
+NOTHING_SKIPPED = bool(os.environ.get("REALTIME_NO_SKIPS"))
+"""CI sets it: whatever a benchmark needs has been installed there, so its absence is a mistake of CI's."""
+
+Measure = Callable[[Effort, Step], list[Figure]]
+
+
+def named(name: str) -> Measure:
+    measure: Measure = importlib.import_module(f"bench.{name}").measure
+    return measure
+
+
+class Bar:
+    """How far it is: a bar on a terminal, lines elsewhere."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+        self._bar = tqdm(total=len(names), unit="benchmark", disable=None, file=sys.stderr)
+
+    def begin(self, name: str) -> Step:
+        """Say what runs; what is returned says more."""
+        if self._bar.disable:
+            print(f"[{self._names.index(name) + 1}/{len(self._names)}] {name}", file=sys.stderr, flush=True)
+        self._bar.set_description_str(name)
+        return self._bar.set_postfix_str
+
+    def end(self) -> None:
+        self._bar.update()
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def run(names: list[str], effort: Effort) -> tuple[list[Figure], dict[str, str]]:
+    """The figures of these benchmarks, and why some could not run."""
+    figures: list[Figure] = []
+    skipped: dict[str, str] = {}
+    bar = Bar(names)
+    for name in names:
+        try:
+            figures += named(name)(effort, bar.begin(name))
+        except Unavailable as error:
+            skipped[name] = str(error)
+        bar.end()
+    bar.close()
+    return figures, skipped
+
+
+def again(figures: list[Figure], worse: list[Figure], effort: Effort) -> list[Figure]:
+    """Run once more what has worsened; of each figure keep the run that less noise fell on."""
+    names = sorted({figure.name.split(".")[0] for figure in worse})
+    print(f"worse than before, so once more: {', '.join(names)}", file=sys.stderr)
+    second = {figure.name: figure for figure in run(names, effort)[0]}
+    return [better(figure, second.get(figure.name, figure)) for figure in figures]
+
+
+def judged(result: Result, before: Result | None, *, budgets: bool) -> int:
+    """Print what came of it; return the exit status."""
+    print("\n".join(table(result.figures, before)))
+    for name, why in result.skipped.items():
+        print(f"{name} could not run: {why}")
+    missed = [figure.name for figure in result.figures if figure.met is False]
+    print(f"budgets missed: {', '.join(missed) or 'none'}")
+    worse = worsened(result.figures, before) if before else []
+    for figure in worse:
+        then = before.named(figure.name) if before else None
+        print(f"worsened by more than {WORSE - 1:.0%}: {figure.name}, ratio {figure.ratio:.2f}, was {then and then.ratio:.2f}")
+    return int(bool(worse) or (budgets and bool(missed)) or (NOTHING_SKIPPED and bool(result.skipped)))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="+", metavar="SET|NAME", choices=("short", "all", "plot", *EVERY), help=", ".join(EVERY))
+    parser.add_argument("--effort", choices=EFFORTS, help="other than the set's own; tiny only shows that it runs")
+    parser.add_argument("--save", action="store_true", help="keep the result in bench/results, to compare with from now on")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the result there, too")
+    options = parser.parse_args()
+    if options.what == ["plot"]:
+        from bench import plots
+
+        return plots.main()
+    set = options.what[0] if options.what in (["short"], ["all"]) else "all"
+    names = list({"short": SHORT, "all": EVERY}.get(options.what[0], options.what))
+    effort = EFFORTS[options.effort or ("short" if set == "short" else "full")]
+    here, before, begun = machine(), kept(set), time.monotonic()
+    figures, skipped = run(names, effort)
+    if before and (worse := worsened(figures, before)):
+        figures = again(figures, worse, effort)
+    result = Result(set, here, figures, skipped)
+    status = judged(result, before, budgets=options.what == ["all"])
+    print(f"{(time.monotonic() - begun) / 60:.1f} minutes; {here.cores} cores, {here.processor}; load {here.load[0]:.1f} at the start")
+    if options.output:
+        write(result, options.output)
+    if options.save:
+        write(result, RESULTS / f"{set}.json")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
