@@ -3,7 +3,8 @@
     python -m bench short            what CI runs, in some three minutes
     python -m bench all              every question, in some twenty minutes
     python -m bench memory core      these, in full
-    python -m bench plot             draws bench/results/all.json (extra: bench)
+    python -m bench readme           writes bench/results/all.json into the table of bench/README.md
+    python -m bench plot             draws it (extra: bench)
 
 `--save` makes the result the one that later runs are compared with. Exit status 1: a ratio has worsened by more than a quarter, and did so
 again when its benchmark was run a second time; or, of `all`, a budget is missed.
@@ -33,6 +34,7 @@ from bench.figures import (
     better,
     kept,
     machine,
+    markdown,
     table,
     worsened,
     write,
@@ -54,6 +56,11 @@ EVERY = (
 )
 
 SHORT = ("core", "text_delta", "audio_ingest", "memory", "cold_start", "first_sound", "barge_in", "voice_turns", "transcription")
+
+README = Path(__file__).parent / "README.md"
+
+BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
+"""Around the table of the README."""
 
 NOTHING_SKIPPED = bool(os.environ.get("REALTIME_NO_SKIPS"))
 """CI sets it: whatever a benchmark needs has been installed there, so its absence is a mistake of CI's."""
@@ -78,7 +85,7 @@ class Bar:
         if self._bar.disable:
             print(f"[{self._names.index(name) + 1}/{len(self._names)}] {name}", file=sys.stderr, flush=True)
         self._bar.set_description_str(name)
-        return self._bar.set_postfix_str
+        return lambda what: self._bar.set_postfix_str(what)
 
     def end(self) -> None:
         self._bar.update()
@@ -117,16 +124,27 @@ def judged(result: Result, before: Result | None, *, budgets: bool) -> int:
         print(f"{name} could not run: {why}")
     missed = [figure.name for figure in result.figures if figure.met is False]
     print(f"budgets missed: {', '.join(missed) or 'none'}")
-    worse = worsened(result.figures, before) if before else []
+    worse = worsened(result.figures, before, result.machine) if before else []
     for figure in worse:
         then = before.named(figure.name) if before else None
         print(f"worsened by more than {WORSE - 1:.0%}: {figure.name}, ratio {figure.ratio:.2f}, was {then and then.ratio:.2f}")
     return int(bool(worse) or (budgets and bool(missed)) or (NOTHING_SKIPPED and bool(result.skipped)))
 
 
+def written() -> int:
+    """Put the table of the committed result into the README."""
+    result = kept("all")
+    if result is None:
+        print("There is no bench/results/all.json yet: python -m bench all --save", file=sys.stderr)
+        return 1
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n{markdown(result)}{END}{rest.partition(END)[2]}", encoding="utf-8")
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", metavar="SET|NAME", choices=("short", "all", "plot", *EVERY), help=", ".join(EVERY))
+    parser.add_argument("what", nargs="+", metavar="SET|NAME", choices=("short", "all", "plot", "readme", *EVERY), help=", ".join(EVERY))
     parser.add_argument("--effort", choices=EFFORTS, help="other than the set's own; tiny only shows that it runs")
     parser.add_argument("--save", action="store_true", help="keep the result in bench/results, to compare with from now on")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the result there, too")
@@ -135,12 +153,14 @@ def main() -> int:
         from bench import plots
 
         return plots.main()
+    if options.what == ["readme"]:
+        return written()
     set = options.what[0] if options.what in (["short"], ["all"]) else "all"
     names = list({"short": SHORT, "all": EVERY}.get(options.what[0], options.what))
     effort = EFFORTS[options.effort or ("short" if set == "short" else "full")]
     here, before, begun = machine(), kept(set), time.monotonic()
     figures, skipped = run(names, effort)
-    if before and (worse := worsened(figures, before)):
+    if before and (worse := worsened(figures, before, here)):
         figures = again(figures, worse, effort)
     result = Result(set, here, figures, skipped)
     status = judged(result, before, budgets=options.what == ["all"])

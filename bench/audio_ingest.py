@@ -1,11 +1,13 @@
-"""What CPU does a second of streamed audio cost the daemon, with server VAD on? Against decoding, resampling and detecting it, and nothing else.
+"""What CPU does a second of streamed audio cost the daemon, with server VAD on? Beside decoding, resampling and detecting it alone.
 
     python -m bench.audio_ingest [--effort full]
 
 Two floors. `bulk` reads the same events from a list, as fast as it can: msgspec decodes the base64, soxr makes 16 kHz of the 24, Silero
-scores windows, three in a call. `paced` is the same behind a bare websocket and in real time, so that it is woken up for each append as the
-daemon is; on a machine with little to do, waking up costs more than the work. The budget is over bulk. Sessions send in real time, as microphones do, each at its own moment: in appends of 20 ms, as
-most clients, and of 100 ms. What they send is the noise of a room, so that nothing is measured but listening.
+scores windows, three in a call. `paced` is the same behind a bare websocket and in real time, so that it is woken up for each append as
+the daemon is; on a machine with little to do, waking up costs more than the work. The budget is over bulk.
+
+Sessions send in real time, as microphones do, each at its own moment: in appends of 20 ms, as most clients, and of 100 ms. What they send
+is the noise of a room, so that nothing is measured but listening.
 """
 
 from __future__ import annotations
@@ -158,7 +160,11 @@ def measure(effort: Effort, step: Step) -> list[Figure]:
         for sessions, ms in plan:
             step(f"{sessions} sessions, {ms} ms")
             rounds = [
-                (bulk_ms(4 * seconds, ms), asyncio.run(served_ms(bare, sessions, ms, seconds)), asyncio.run(served_ms(server, sessions, ms, seconds)))
+                (
+                    bulk_ms(4 * seconds, ms),
+                    asyncio.run(served_ms(bare, sessions, ms, seconds)),
+                    asyncio.run(served_ms(server, sessions, ms, seconds)),
+                )
                 for _ in range(min(effort.rounds, 3))
             ]
             name, cores = f"audio_ingest.{sessions}x{ms}ms", statistics.median(value for *_, value in rounds) * sessions / 1000

@@ -65,9 +65,7 @@ def measure(effort: Effort, step: Step) -> list[Figure]:
                 pairs = asyncio.run(interrupted(server.url, said, windows_ms))
             later = [value - floor for floor, value in pairs]
             worst = percentile([value for _, value in pairs], 95)
-            figures.append(
-                beside(name, "ms", pairs, budget=windows_ms + SLACK_MS, of="value", p95=worst, own_ms=statistics.median(later))
-            )
+            figures.append(beside(name, "ms", pairs, budget=windows_ms + SLACK_MS, of="value", p95=worst, own_ms=statistics.median(later)))
     return figures
 
 

@@ -20,8 +20,8 @@ from bench.figures import Effort, Figure, Step, alone, beside
 from bench.processes import Server, daemon, environment, resident_kb
 from bench.talker import Int16, frames, talker, utterances
 from bench.voice_turns import stubbed
-from realtime.engines import models
 from realtime.config import load
+from realtime.engines import models
 
 HELP_BUDGET_MS = 300
 MEMORY_BUDGET_MB = 200

@@ -73,6 +73,8 @@ class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ratio: float | None = None
     budget: float | None = None
     of: Bounded = "ratio"
+    portable: bool = True
+    """Would another machine have about the same ratio? Others are compared on the same kind of machine alone."""
     detail: dict[str, float] = {}
     """What it is made of, or further measures of it, by name."""
 
@@ -187,9 +189,10 @@ def _rounded(result: Result) -> Result:
     return msgspec.structs.replace(result, figures=figures)
 
 
-def worsened(figures: Iterable[Figure], before: Result) -> list[Figure]:
-    """Those whose ratio has grown by more than a machine's noise. What has no ratio is another machine's business."""
-    pairs = [(figure, before.named(figure.name)) for figure in figures]
+def worsened(figures: Iterable[Figure], before: Result, here: Machine) -> list[Figure]:
+    """Those whose ratio has grown by more than the noise of a machine. What has no ratio can't be compared."""
+    alike = (here.processor, here.cores) == (before.machine.processor, before.machine.cores)
+    pairs = [(figure, before.named(figure.name)) for figure in figures if figure.portable or alike]
     return [now for now, then in pairs if then and now.ratio and then.ratio and now.ratio > then.ratio * WORSE]
 
 
@@ -200,23 +203,32 @@ def better(first: Figure, second: Figure) -> Figure:
     return first if first.ratio <= second.ratio else second
 
 
+def _row(figure: Figure) -> tuple[str, str, str, str, str, str]:
+    return (
+        figure.name,
+        "" if figure.floor is None else f"{figure.floor:.4g} {figure.unit}",
+        f"{figure.value:.4g} {figure.unit}",
+        "" if figure.ratio is None else f"{figure.ratio:.2f}",
+        "" if figure.budget is None else f"{figure.budget:.3g}{'' if figure.of == 'ratio' else f' {figure.unit}'}",
+        {None: "", True: "met", False: "MISSED"}[figure.met],
+    )
+
+
+def markdown(result: Result) -> str:
+    """The table of bench/README.md."""
+    here = result.machine
+    lines = ["| Figure | Floor | Daemon | Ratio | Budget | |", "|---|---|---|---|---|---|"]
+    lines += ["| " + " | ".join((f"`{name}`", *cells)) + " |" for name, *cells in map(_row, result.figures)]
+    where = f"{here.processor}, {here.cores} cores, {here.system}, Python {here.python}, commit {here.commit}, {here.at[:16]}"
+    return "\n".join([*lines, "", f"Measured on {where}; load {here.load[0]:.1f} at the start."]) + "\n"
+
+
 def table(figures: Sequence[Figure], before: Result | None = None) -> list[str]:
     """Lines for a terminal."""
-    rows = [("figure", "floor", "daemon", "ratio", "before", "budget", "")]
+    rows = [("figure", "floor", "daemon", "ratio", "budget", "", "before")]
     for figure in figures:
         then = before.named(figure.name) if before else None
-        budget = "" if figure.budget is None else f"{figure.budget:.3g}{'' if figure.of == 'ratio' else f' {figure.unit}'}"
-        rows.append(
-            (
-                figure.name,
-                "" if figure.floor is None else f"{figure.floor:.4g} {figure.unit}",
-                f"{figure.value:.4g} {figure.unit}",
-                "" if figure.ratio is None else f"{figure.ratio:.2f}",
-                f"{then.ratio:.2f}" if then and then.ratio else "",
-                budget,
-                {None: "", True: "met", False: "MISSED"}[figure.met],
-            )
-        )
+        rows.append((*_row(figure), f"{then.ratio:.2f}" if then and then.ratio else ""))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -2,9 +2,9 @@
 
     python -m bench.soak [--effort full]
 
-The daemon counts audio in samples and not on a clock, so an hour takes a minute. A stub for a model, scripted ear and voice, and a detector that hears loudness; a turn is 3 s
-of sound and 1 s of silence in appends of 100 ms, and a spoken answer; every tenth is cancelled instead. Beside them short sessions connect,
-say something and go. What grows is told as a ratio of later to earlier:
+The daemon counts audio in samples and not on a clock, so an hour takes a minute. A stub for a model, scripted ear and voice, and a detector
+that hears loudness; a turn is 3 s of sound and 1 s of silence in appends of 100 ms, and a spoken answer; every tenth is cancelled instead.
+Beside them short sessions connect, say something and go. What grows is told as a ratio of later to earlier:
 
 - `turns`: the time of a turn in the last tenth of the hour, beside that in its second tenth.
 - `memory`: RSS at the end of the hour, beside that after its first third, by when sessions keep all the sound that they may (32 MiB).

@@ -114,7 +114,7 @@ class Turn(Struct):
 
     @property
     def legs(self) -> dict[str, float]:
-        """Milliseconds of each part of the wait, in order. Where the server did not wait for one thing with the next, a part is negative."""
+        """Milliseconds of each part of the wait, in order. Negative where the next did not wait for the one before."""
         marks = [self.spoken + SILENCE_MS / 1000, self.stopped, self.transcribed, self.first_token, self.clause, self.first_sound]
         names = ("detector_hold", "transcript", "first_token", "first_clause", "first_sound")
         return {name: (marks[index + 1] - marks[index]) * 1000 for index, name in enumerate(names)}

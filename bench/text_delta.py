@@ -169,9 +169,7 @@ def measure(effort: Effort, step: Step) -> list[Figure]:
         with started("-m", "bench.text_delta", "--role", "floor", "--url", url) as bare, daemon(*quiet) as server:
             for name, pace, count in (("burst", 0.0, deltas), ("paced", PACE_SECONDS, deltas // 10)):
                 step(name)
-                pairs = [
-                    (asyncio.run(cost_us(bare, count, pace)), asyncio.run(cost_us(server, count, pace))) for _ in range(effort.rounds)
-                ]
+                pairs = [(asyncio.run(cost_us(bare, count, pace)), asyncio.run(cost_us(server, count, pace))) for _ in range(effort.rounds)]
                 figures.append(beside(f"text_delta.{name}", "us", pairs, budget=BUDGET))
     return figures
 

@@ -17,6 +17,7 @@ import statistics
 import time
 
 import numpy as np
+from msgspec.structs import replace
 
 from bench.figures import Effort, Figure, Step, Unavailable, alone, beside
 from bench.processes import Server, daemon, knows, started
@@ -92,7 +93,7 @@ def figures(name: str, turns: list[Turn], alone_ms: list[tuple[float, float]], b
     legs = {leg: statistics.median(turn.legs[leg] for turn in turns) for leg in turns[0].legs}
     pairs = [(SILENCE_MS + stt + voice, turn.wait) for turn, (stt, voice) in zip(turns, alone_ms, strict=True)]
     transcripts = [(stt, turn.legs["transcript"]) for turn, (stt, _) in zip(turns, alone_ms, strict=True)]
-    return [beside(name, "ms", pairs, **legs), beside(f"{name}.transcript", "ms", transcripts, budget=budget, of="value")]
+    return [replace(beside(name, "ms", pairs), detail=legs), beside(f"{name}.transcript", "ms", transcripts, budget=budget, of="value")]
 
 
 def measure(effort: Effort, step: Step) -> list[Figure]:
@@ -104,7 +105,20 @@ def measure(effort: Effort, step: Step) -> list[Figure]:
         plans.append(("turn_latency.speculating", {SPECULATION: "respond"}, TRANSCRIPT_BUDGET_MS))
     else:
         step(f"no row for speculation: this daemon has no {SPECULATION}")
-    options = ("--whisper-model", MODEL, "--stt", "local", "--tts", "local", "--turn-model", "words", "--llm", "endpoint", "--model", "stub")
+    options = (
+        "--whisper-model",
+        MODEL,
+        "--stt",
+        "local",
+        "--tts",
+        "local",
+        "--turn-model",
+        "words",
+        "--llm",
+        "endpoint",
+        "--model",
+        "stub",
+    )
     with started("-m", "bench.stub") as stub:
         for name, variables, budget in plans:
             step(name)

@@ -1,4 +1,4 @@
-"""How long does a person wait for an answer, and how long do 64 at once? Voice turns behind a stub, from the last spoken sample to the first sound.
+"""How long does a person wait for an answer, and 64 at once? Voice turns behind a stub, from the last spoken sample to the first sound.
 
     python -m bench.voice_turns [--effort full]
 
