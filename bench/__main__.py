@@ -15,12 +15,15 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
+from websockets.exceptions import WebSocketException
 
 from bench.figures import (
     EFFORTS,
@@ -65,6 +68,9 @@ BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 NOTHING_SKIPPED = bool(os.environ.get("REALTIME_NO_SKIPS"))
 """CI sets it: whatever a benchmark needs has been installed there, so its absence is a mistake of CI's."""
 
+BROKE_DOWN = (AssertionError, OSError, TimeoutError, SystemExit, subprocess.SubprocessError, WebSocketException)
+"""What a benchmark raises when something is wrong with the server that it measures."""
+
 Measure = Callable[[Effort, Step], list[Figure]]
 
 
@@ -94,26 +100,28 @@ class Bar:
         self._bar.close()
 
 
-def run(names: list[str], effort: Effort) -> tuple[list[Figure], dict[str, str]]:
-    """The figures of these benchmarks, and why some could not run."""
-    figures: list[Figure] = []
-    skipped: dict[str, str] = {}
+def run(set: str, names: list[str], effort: Effort) -> Result:
+    """The figures of these benchmarks."""
+    result = Result(set, machine(), [], {}, {})
     bar = Bar(names)
     for name in names:
         try:
-            figures += named(name)(effort, bar.begin(name))
+            result.figures.extend(named(name)(effort, bar.begin(name)))
         except Unavailable as error:
-            skipped[name] = str(error)
+            result.skipped[name] = str(error)
+        except BROKE_DOWN as error:  # the others may still have something to tell
+            traceback.print_exc()
+            result.failed[name] = repr(error)
         bar.end()
     bar.close()
-    return figures, skipped
+    return result
 
 
 def again(figures: list[Figure], worse: list[Figure], effort: Effort) -> list[Figure]:
     """Run once more what has worsened; of each figure keep the run that less noise fell on."""
     names = sorted({figure.name.split(".")[0] for figure in worse})
     print(f"worse than before, so once more: {', '.join(names)}", file=sys.stderr)
-    second = {figure.name: figure for figure in run(names, effort)[0]}
+    second = {figure.name: figure for figure in run("again", names, effort).figures}
     return [better(figure, second.get(figure.name, figure)) for figure in figures]
 
 
@@ -122,13 +130,15 @@ def judged(result: Result, before: Result | None, *, budgets: bool) -> int:
     print("\n".join(table(result.figures, before)))
     for name, why in result.skipped.items():
         print(f"{name} could not run: {why}")
+    for name, how in result.failed.items():
+        print(f"{name} broke down: {how}")
     missed = [figure.name for figure in result.figures if figure.met is False]
     print(f"budgets missed: {', '.join(missed) or 'none'}")
     worse = worsened(result.figures, before, result.machine) if before else []
     for figure in worse:
         then = before.named(figure.name) if before else None
         print(f"worsened by more than {WORSE - 1:.0%}: {figure.name}, ratio {figure.ratio:.2f}, was {then and then.ratio:.2f}")
-    return int(bool(worse) or (budgets and bool(missed)) or (NOTHING_SKIPPED and bool(result.skipped)))
+    return int(bool(worse or result.failed or (budgets and missed) or (NOTHING_SKIPPED and result.skipped)))
 
 
 def written() -> int:
@@ -158,11 +168,11 @@ def main() -> int:
     set = options.what[0] if options.what in (["short"], ["all"]) else "all"
     names = list({"short": SHORT, "all": EVERY}.get(options.what[0], options.what))
     effort = EFFORTS[options.effort or ("short" if set == "short" else "full")]
-    here, before, begun = machine(), kept(set), time.monotonic()
-    figures, skipped = run(names, effort)
-    if before and (worse := worsened(figures, before, here)):
-        figures = again(figures, worse, effort)
-    result = Result(set, here, figures, skipped)
+    before, begun = kept(set), time.monotonic()
+    result = run(set, names, effort)
+    here = result.machine
+    if before and (worse := worsened(result.figures, before, here)):
+        result.figures[:] = again(result.figures, worse, effort)
     status = judged(result, before, budgets=options.what == ["all"])
     print(f"{(time.monotonic() - begun) / 60:.1f} minutes; {here.cores} cores, {here.processor}; load {here.load[0]:.1f} at the start")
     if options.output:

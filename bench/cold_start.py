@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+from msgspec.structs import replace
+
 from bench.figures import Effort, Figure, Step, alone, beside
 from bench.processes import Server, daemon, environment, resident_kb
 from bench.talker import Int16, frames, talker, utterances
@@ -67,7 +69,7 @@ async def turns(server: Server, said: Int16) -> tuple[float, float]:
     return waits[0], waits[-1]
 
 
-def local_start(effort: Effort, step: Step, bare_ms: list[float]) -> list[Figure]:
+def local_start(step: Step, bare_ms: list[float]) -> list[Figure]:
     """Nothing where the models have not been fetched."""
     cache = load({}).cache_dir
     missing = [name for name in ("base", "smollm2-135m-instruct") if models.locate(name, cache) is None]
@@ -76,11 +78,11 @@ def local_start(effort: Effort, step: Step, bare_ms: list[float]) -> list[Figure
         return []
     step("with local models")
     pairs = []
-    for bare in bare_ms[: min(effort.rounds, 3)]:
+    for bare in bare_ms:
         with daemon() as server:
             pairs.append((bare, server.ready_after * 1000))
             memory = server.resident_kb() / 1024
-    return [beside("cold_start.local", "ms", pairs, memory_mb=memory)]
+    return [replace(beside("cold_start.local", "ms", pairs, memory_mb=memory), portable=False)]
 
 
 def measure(effort: Effort, step: Step) -> list[Figure]:
@@ -88,7 +90,7 @@ def measure(effort: Effort, step: Step) -> list[Figure]:
     step("--help")
     help = [(took_ms("-c", "pass"), took_ms("-m", "realtime", "--help")) for _ in range(2 * effort.rounds)]
     starts, memories, firsts = [], [], []
-    for _ in range(effort.rounds):
+    for _ in range(3 if effort.full else 2):
         step("start and first turn")
         import_ms, import_mb = libraries()
         with stubbed() as server:
@@ -97,11 +99,11 @@ def measure(effort: Effort, step: Step) -> list[Figure]:
             firsts.append((later, first))
             memories.append((import_mb, server.resident_kb() / 1024))
     return [
-        beside("cold_start.help", "ms", help, budget=HELP_BUDGET_MS, of="value"),
-        beside("cold_start.start", "ms", starts),
+        replace(beside("cold_start.help", "ms", help, budget=HELP_BUDGET_MS, of="value"), portable=False),
+        replace(beside("cold_start.start", "ms", starts), portable=False),
         beside("cold_start.memory", "MB", memories, budget=MEMORY_BUDGET_MB, of="value"),
         beside("cold_start.first_turn", "ms", firsts, budget=FIRST_TURN_BUDGET),
-        *local_start(effort, step, [start for _, start in starts]),
+        *(local_start(step, [start for _, start in starts]) if effort.full else ()),
     ]
 
 

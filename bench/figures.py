@@ -153,7 +153,9 @@ class Result(Struct, frozen=True):
     machine: Machine
     figures: list[Figure]
     skipped: dict[str, str] = {}
-    """Benchmarks that could not run, and why."""
+    """Benchmarks that could not run here, and why."""
+    failed: dict[str, str] = {}
+    """Those that broke down, and how."""
 
     def named(self, name: str) -> Figure | None:
         return next((figure for figure in self.figures if figure.name == name), None)

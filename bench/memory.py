@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from bench.figures import Effort, Figure, Step, alone, beside
+from bench.figures import Effort, Figure, Step, Unavailable, alone, beside
 from bench.processes import SCRIPTED, Server, allow_files, daemon, started
 
 IDLE_BUDGET_KB = 30
@@ -125,7 +125,10 @@ async def active_kb(server: Server, count: int) -> tuple[float, float]:
 
 def measure(effort: Effort, step: Step) -> list[Figure]:
     count = effort.of(10_000) if effort.full else effort.of(5_000)
-    allow_files(count + SPARE_FILES)
+    try:
+        allow_files(count + SPARE_FILES)
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"{count} connections need as many open files, and the machine forbids it (ulimit -Hn): {error}") from error
     with started("-m", "bench.memory", "--bare") as server:
         step(f"{count} bare websockets")
         floor, _ = asyncio.run(idle_kb(server, count))

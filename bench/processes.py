@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from realtime.options import SETTINGS
 
-QUIET = ("--log-level", "warning")
+QUIET = ("--log-level", "error")
 
 SCRIPTED = ("--llm", "scripted", "--stt", "scripted", "--tts", "scripted", "--vad", "scripted", "--turn-model", "words")
 """No model at all."""

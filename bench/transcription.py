@@ -3,8 +3,8 @@
     python -m bench.transcription [--effort full]
 
 Both transcribe the same prompts of Asterisk (tests/rigs/recordings.py), each under 10 s, one after the other; the ratio is the median of
-the ratios of their times for one prompt. Stock is faster-whisper as it comes: int8, its own number of threads, a beam of 5; `.greedy` is stock
-with a beam of 1, as the daemon has it. Word error rates are over all prompts, in percent; the budget is for their difference, in points.
+the ratios of their times for one prompt. Stock is faster-whisper as it comes: int8, its own number of threads, a beam of 5; `.greedy` is
+stock with a beam of 1, as the daemon has it. Word error rates are over all prompts, in percent; the budget is for their difference.
 """
 
 from __future__ import annotations

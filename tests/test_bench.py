@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
 
 from bench import figures
-from bench.__main__ import BEGIN, END, EVERY, SHORT, again, judged
+from bench.__main__ import BEGIN, END, EVERY, SHORT, again, judged, run
 from bench.figures import (
     EFFORTS,
     Effort,
     Figure,
     Result,
     Step,
+    Unavailable,
     against,
     beside,
     better,
@@ -91,6 +93,20 @@ def test_what_worsened_once_by_noise_is_run_again_and_forgiven(monkeypatch: pyte
     monkeypatch.setattr(importlib, "import_module", lambda name: Calm)
     noisy = replace(RATIO, ratio=3.0)
     assert again([noisy], [noisy], EFFORTS["tiny"]) == [RATIO]
+
+
+@pytest.mark.parametrize(("error", "where"), [(AssertionError("it hangs"), "failed"), (Unavailable("no models"), "skipped")])
+def test_a_benchmark_that_does_not_come_through_leaves_the_others_be(monkeypatch: pytest.MonkeyPatch, error: Exception, where: str) -> None:
+    def measure(effort: Effort, step: Step) -> list[Figure]:
+        if effort.rounds == 1:
+            raise error
+        return [RATIO]
+
+    monkeypatch.setattr(importlib, "import_module", lambda name: SimpleNamespace(measure=measure))
+    broken = run("short", ["core"], EFFORTS["tiny"])
+    assert (broken.figures, list(getattr(broken, where))) == ([], ["core"])
+    assert judged(broken, None, budgets=False) == (where == "failed")
+    assert run("short", ["core"], EFFORTS["short"]).figures == [RATIO]
 
 
 def test_the_exit_status_tells_what_has_worsened(capsys: pytest.CaptureFixture[str]) -> None:
