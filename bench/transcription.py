@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bench.figures import Effort, Figure, Step, Unavailable, alone, beside
 from realtime.config import load
@@ -31,6 +32,9 @@ SPEED_BUDGET = 1 / 3
 
 ERROR_BUDGET = 0.5
 """Points of word error rate above stock's."""
+
+DEFAULT = "base"
+"""The daemon's own choice of a model."""
 
 LONGEST = 10.0
 """Seconds of a prompt."""
@@ -93,11 +97,12 @@ def _figures(name: str, texts: list[str], ours: Heard, theirs: Heard, plain: Hea
         return [(a * 1000, b * 1000) for a, b in zip(floor.seconds, ours.seconds, strict=True)]
 
     floor, value = word_error_rate(texts, theirs.texts) * 100, word_error_rate(texts, ours.texts) * 100
+    # Stock uses all the cores for one utterance, the daemon one: on another number of them the ratio is another.
     made = [
-        beside(f"transcription.{name}", "ms", pairs(theirs), budget=SPEED_BUDGET, prompts=len(texts)),
+        replace(beside(f"transcription.{name}", "ms", pairs(theirs), budget=SPEED_BUDGET, prompts=len(texts)), portable=False),
         Figure(name=f"transcription.{name}.errors", unit="%", value=value, floor=floor, budget=floor + ERROR_BUDGET, of="value"),
     ]
-    return made + ([beside(f"transcription.{name}.greedy", "ms", pairs(plain))] if plain.seconds else [])
+    return made + ([replace(beside(f"transcription.{name}.greedy", "ms", pairs(plain)), portable=False)] if plain.seconds else [])
 
 
 def measure(effort: Effort, step: Step) -> list[Figure]:
@@ -105,7 +110,7 @@ def measure(effort: Effort, step: Step) -> list[Figure]:
     figures = []
     for name in ("tiny.en", "base") if effort.full else ("tiny.en",):
         step(f"{name}, {len(said)} prompts")
-        figures += compared(name, said, greedy=effort.full)
+        figures += compared(name, said, greedy=name == DEFAULT)
     return figures
 
 
