@@ -106,7 +106,7 @@ def _figures(name: str, texts: list[str], ours: Heard, theirs: Heard, plain: Hea
 
 
 def measure(effort: Effort, step: Step) -> list[Figure]:
-    said = prompts(effort.of(40, 2))
+    said = prompts(effort.of(30, 2))
     figures = []
     for name in ("tiny.en", "base") if effort.full else ("tiny.en",):
         step(f"{name}, {len(said)} prompts")
