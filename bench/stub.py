@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from contextlib import suppress
 
 import numpy as np
 from aiohttp import web
@@ -63,11 +64,12 @@ def app(options: argparse.Namespace) -> web.Application:
         pace = Pace()
         await request.read()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for index, token in enumerate(TOKENS):
-            await pace.until(options.llm + index * options.token)
-            await response.write(CHUNK % (json.dumps({"content": token}).encode(), b"null"))
-        await response.write(CHUNK % (b"{}", b'"stop"') + b"data: [DONE]\n\n")
+        with suppress(ConnectionResetError):  # they were interrupted
+            await response.prepare(request)
+            for index, token in enumerate(TOKENS):
+                await pace.until(options.llm + index * options.token)
+                await response.write(CHUNK % (json.dumps({"content": token}).encode(), b"null"))
+            await response.write(CHUNK % (b"{}", b'"stop"') + b"data: [DONE]\n\n")
         return response
 
     async def speak(request: web.Request) -> web.StreamResponse:
@@ -75,10 +77,11 @@ def app(options: argparse.Namespace) -> web.Application:
         await request.read()
         response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
         await pace.until(options.tts)
-        await response.prepare(request)
-        for index, start in enumerate(range(0, len(sound), piece)):
-            await pace.until(options.tts + index * options.piece_pace)
-            await response.write(sound[start : start + piece])
+        with suppress(ConnectionResetError):
+            await response.prepare(request)
+            for index, start in enumerate(range(0, len(sound), piece)):
+                await pace.until(options.tts + index * options.piece_pace)
+                await response.write(sound[start : start + piece])
         return response
 
     made = web.Application(client_max_size=1 << 26)
