@@ -55,7 +55,7 @@ async def interrupted(url: str, said: list[Int16], windows_ms: int) -> list[tupl
 
 
 def measure(effort: Effort, step: Step) -> list[Figure]:
-    said = utterances(effort.of(16, 2))
+    said = utterances(effort.of(16, 5))
     figures = []
     with started("-m", "bench.stub", *VOICE) as stub:
         for name, windows_ms in (("barge_in.window", WINDOW_MS), ("barge_in.default", DEFAULT_MS)):
