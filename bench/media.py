@@ -1,6 +1,6 @@
 """Whether others are kept waiting while a large video is read: one session sends it, another goes on talking.
 
-    python bench/media.py [--megabytes 50] [--rounds 3]
+    python -m bench.media [--effort full]
 
 The talker appends 20 ms of sound every 20 ms, each with a small question behind it (`conversation.item.retrieve`), and measures until the
 answer. Three stretches of time are told apart, of the same run and the same daemon:
@@ -17,9 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,10 +28,14 @@ from pathlib import Path
 import numpy as np
 from websockets.asyncio.client import connect
 
+from bench.figures import Effort, Figure, Step, alone, beside
+from bench.processes import SCRIPTED, daemon
+
 BUDGET_MS = 20.0
 """Within which others are served while the video is read."""
 
-SCRIPTED = ("--llm", "scripted", "--stt", "scripted", "--tts", "scripted", "--vad", "scripted", "--turn-model", "words")
+MEGABYTES, LEAST_MEGABYTES = 50, 10
+"""Of the clip; one that is read faster than anybody asks shows nothing."""
 
 FRAME = b64encode(bytes(960)).decode()
 """20 ms of silence, PCM16 at 24 kHz."""
@@ -113,12 +115,12 @@ async def measured(url: str, path: Path) -> dict[str, list[float]]:
     until = asyncio.Event()
     talker = asyncio.create_task(talk(url, until))
     await asyncio.sleep(ALONE_SECONDS)
-    command = [sys.executable, __file__, "--send", url, "--file", str(path)]
-    sender = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    command = [sys.executable, "-m", "bench.media", "--send", url, "--file", str(path)]
+    sender = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     told, _ = await sender.communicate()
     until.set()
     begun, gone, done, parts = map(float, told.split())
-    print(f"  sent in {gone - begun:.2f} s, read in {done - gone:.2f} s, {parts:.0f} parts")
+    assert parts > 1, "the clip was not read"
     stretches: dict[str, list[float]] = {"alone": [], "sending": [], "reading": []}
     for asked, took in await talker:
         stretch = "alone" if asked + took < begun - 0.5 else "reading" if asked > gone else "sending"
@@ -127,37 +129,26 @@ async def measured(url: str, path: Path) -> dict[str, list[float]]:
     return stretches
 
 
-def main(megabytes: float, rounds: int) -> int:
-    with tempfile.TemporaryDirectory() as folder:
+def measure(effort: Effort, step: Step) -> list[Figure]:
+    worst: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory() as folder, daemon(*SCRIPTED) as server:
+        step("making a clip")
         path = Path(folder) / "clip.mp4"
-        film(path, megabytes)
-        print(f"{platform.machine()}, Python {platform.python_version()}; a clip of {path.stat().st_size / 1e6:.0f} MB")
-        command = [sys.executable, "-m", "realtime", "serve", "--host", "127.0.0.1", "--port", "0", *SCRIPTED]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
-            assert daemon.stdout is not None
-            line = next(line for line in daemon.stdout if "listening" in line)
-            url = line.split()[1]
-            worst = []
-            for _ in range(rounds):
-                stretches = asyncio.run(measured(url, path))
-                for stretch, ms in stretches.items():
-                    print(f"  {stretch:8} {len(ms):4} answers, median {statistics.median(ms):5.1f} ms, worst {max(ms):6.1f} ms")
-                worst.append(max(stretches["reading"]))
-            daemon.terminate()
-            daemon.communicate()
-    within = statistics.median(worst) <= BUDGET_MS
-    print(f"while a video is read, the slowest answer takes {statistics.median(worst):.1f} ms (budget {BUDGET_MS:g} ms)")
-    return 0 if within else 1
+        film(path, effort.of(MEGABYTES, LEAST_MEGABYTES))
+        for _ in range(min(effort.rounds, 3)):
+            step(f"a clip of {path.stat().st_size / 1e6:.0f} MB")
+            stretches = asyncio.run(measured(server.url, path))
+            worst.append((max(stretches["alone"]), max(stretches["reading"])))
+    medians = {stretch: statistics.median(ms) for stretch, ms in stretches.items() if ms}
+    return [beside("media.worst", "ms", worst, budget=BUDGET_MS, of="value", **medians)]
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=float, default=50)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--send", help=argparse.SUPPRESS)
-    parser.add_argument("--file", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--send")
+    parser.add_argument("--file")
+    asked, _ = parser.parse_known_args()
     if asked.send:
         asyncio.run(send(asked.send, Path(asked.file).read_bytes()))
     else:
-        sys.exit(main(asked.megabytes, asked.rounds))
+        alone(measure)

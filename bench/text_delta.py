@@ -1,6 +1,6 @@
 """What one text delta costs: CPU time of the whole daemon against the wire floor, in one run.
 
-    python bench/text_delta.py [--deltas 40000] [--rounds 3]
+    python -m bench.text_delta [--effort full]
 
 The floor does only what cannot be left out: POST to the endpoint, split its SSE stream, decode each chunk, send one delta frame for each
 token (aiohttp, msgspec, websockets; no session, no checks, no retries). Both servers answer the same client from the same stub endpoint,
@@ -16,16 +16,13 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
+
+from bench.figures import Effort, Figure, Step, alone, beside
+from bench.processes import Server, daemon, started
 
 BUDGET = 1.5
 """Daemon over floor."""
@@ -129,28 +126,6 @@ async def floor(url: str) -> None:
 # The measurement
 
 
-@contextlib.contextmanager
-def started(*command: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A process, and the port that it says it listens on."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "REALTIME_"))}
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, env=env)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip().isdigit() or "listening" in line:
-                yield process, int(line.split("/v1")[0].rsplit(":", 1)[-1])
-                return
-        raise SystemExit(f"{command} ended with {process.wait()}")
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def cpu_ns(pid: int) -> int:
-    """CPU time of a process so far, all threads (Linux, /proc/.../schedstat)."""
-    return sum(int(task.joinpath("schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
-
-
 @contextlib.asynccontextmanager
 async def session(port: int) -> AsyncIterator[ClientConnection]:
     async with connect(f"ws://127.0.0.1:{port}/v1/realtime", max_size=None, compression=None) as socket:
@@ -174,54 +149,39 @@ async def answer(socket: ClientConnection, deltas: int, pace: float) -> int:
     raise SystemExit("the socket was closed")
 
 
-async def cost_us(process: subprocess.Popen[str], port: int, deltas: int, pace: float) -> float:
+async def cost_us(server: Server, deltas: int, pace: float) -> float:
     """Microseconds of the server's CPU for each delta, in one answer."""
-    async with session(port) as socket:
+    async with session(server.port) as socket:
         await answer(socket, 200, 0)  # connections, caches and code paths are warm
-        before = cpu_ns(process.pid)
+        before = server.cpu_ns()
         count = await answer(socket, deltas, pace)
-        spent = cpu_ns(process.pid) - before
+        spent = server.cpu_ns() - before
     assert count == deltas, (count, deltas)
     return spent / deltas / 1000
 
 
-async def measure(deltas: int, rounds: int) -> dict[str, dict[str, float]]:
-    me = __file__
-    results: dict[str, dict[str, float]] = {}
-    with started(me, "--role", "endpoint") as (_, upstream):
-        url = f"http://127.0.0.1:{upstream}/v1"
-        quiet = ["--stt", "scripted", "--tts", "none", "--vad", "scripted", "--log-level", "warning"]
-        serve = ["-m", "realtime", "serve", "--host", "127.0.0.1", "--port", "0", "--llm", "endpoint", "--base-url", url, *quiet]
-        with started(me, "--role", "floor", "--url", url) as bare, started(*serve) as daemon:
+def measure(effort: Effort, step: Step) -> list[Figure]:
+    deltas = effort.of(40_000)
+    figures = []
+    with started("-m", "bench.text_delta", "--role", "endpoint") as upstream:
+        url = upstream.base_url
+        quiet = ("--stt", "scripted", "--tts", "none", "--vad", "scripted", "--llm", "endpoint", "--base-url", url)
+        with started("-m", "bench.text_delta", "--role", "floor", "--url", url) as bare, daemon(*quiet) as server:
             for name, pace, count in (("burst", 0.0, deltas), ("paced", PACE_SECONDS, deltas // 10)):
-                pairs = [(await cost_us(*bare, count, pace), await cost_us(*daemon, count, pace)) for _ in range(rounds)]
-                results[name] = {
-                    "floor_us": statistics.median(pair[0] for pair in pairs),
-                    "daemon_us": statistics.median(pair[1] for pair in pairs),
-                    "ratio": statistics.median(pair[1] / pair[0] for pair in pairs),
-                }
-    return results
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="CPU of a text delta against the wire floor.")
-    parser.add_argument("--deltas", type=int, default=40_000, help="in each burst; a tenth of it paced")
-    parser.add_argument("--rounds", type=int, default=3, help="medians are over these")
-    parser.add_argument("--role", choices=("endpoint", "floor"), help=argparse.SUPPRESS)
-    parser.add_argument("--url", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.role == "endpoint":
-        asyncio.run(endpoint())
-    elif options.role == "floor":
-        asyncio.run(floor(options.url))
-    else:
-        results = asyncio.run(measure(options.deltas, options.rounds))
-        print(f"{'tokens':8}{'floor':>12}{'daemon':>12}{'ratio':>8}{'budget':>8}")
-        for name, row in results.items():
-            print(f"{name:8}{row['floor_us']:9.1f} us{row['daemon_us']:9.1f} us{row['ratio']:8.2f}{BUDGET:8.2f}")
-        machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
-        print(json.dumps({"benchmark": "text_delta", "machine": machine, "deltas": options.deltas, "results": results}))
+                step(name)
+                pairs = [(asyncio.run(cost_us(bare, count, pace)), asyncio.run(cost_us(server, count, pace))) for _ in range(effort.rounds)]
+                figures.append(beside(f"text_delta.{name}", "us", pairs, budget=BUDGET))
+    return figures
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--role", choices=("endpoint", "floor"))
+    parser.add_argument("--url")
+    asked, _ = parser.parse_known_args()
+    if asked.role == "endpoint":
+        asyncio.run(endpoint())
+    elif asked.role == "floor":
+        asyncio.run(floor(asked.url))
+    else:
+        alone(measure)

@@ -80,8 +80,12 @@ class SileroStream:
 
     def _run(self, heard: Float32) -> list[float]:
         """Score whole windows, given with the context of the first."""
-        rows = np.lib.stride_tricks.sliding_window_view(heard, CONTEXT + VAD_WINDOW)[::VAD_WINDOW]
-        feed = {"input": np.ascontiguousarray(rows), "h": self._h, "c": self._c}
+        windows = len(heard) // VAD_WINDOW
+        # Copied by hand: numpy's sliding_window_view takes 18 us for this, a tenth of what the network takes for a window.
+        rows = np.empty((windows, CONTEXT + VAD_WINDOW), np.float32)
+        rows[:, CONTEXT:] = heard[CONTEXT:].reshape(windows, VAD_WINDOW)
+        rows[:, :CONTEXT] = heard[: windows * VAD_WINDOW].reshape(windows, VAD_WINDOW)[:, :CONTEXT]
+        feed = {"input": rows, "h": self._h, "c": self._c}
         output, self._h, self._c = self._session.run(None, feed)
         return [float(probability) for probability in output.reshape(-1)]
 
