@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 from msgspec import Struct, field
 
-from realtime.errors import StoreError, Superseded
+from realtime.errors import Superseded
 from realtime.ports import HEAD, Change, Stored, Summary
 
 
@@ -36,8 +36,10 @@ class MemoryStore:
         """There is nothing to open."""
 
     async def create(self, session_id: str, change: Change) -> None:
-        if self._find(session_id) is not None:
-            raise StoreError(f"{session_id}: there is such a session already")
+        there = self._find(session_id)
+        if there is not None and there.epoch != 1:
+            raise Superseded(f"{session_id}: there is such a session already, and somebody else has it")
+        self._remove(session_id)
         kept = self._sessions[session_id] = _Kept(1, self._clock())
         self._apply(session_id, kept, change)
 
@@ -55,6 +57,7 @@ class MemoryStore:
         kept = self._find(session_id)
         if kept is not None:
             kept.epoch += 1
+            self._touch(session_id, kept)
         return await self.read(session_id)
 
     async def superseded(self, epochs: Mapping[str, int]) -> set[str]:
@@ -91,10 +94,12 @@ class MemoryStore:
         self._sessions.move_to_end(session_id)
 
     def _apply(self, session_id: str, kept: _Kept, change: Change) -> None:
-        for key in change.drop:
-            kept.records.pop(key, None)
+        size = kept.size
+        for key in change.drop | change.put.keys():
+            if (old := kept.records.pop(key, None)) is not None:
+                size -= len(key) + len(old)
         kept.records.update(change.put)
-        size = sum(len(key) + len(record) for key, record in kept.records.items())
+        size += sum(len(key) + len(record) for key, record in change.put.items())
         self._size += size - kept.size
         kept.size = size
         self._touch(session_id, kept)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.errors import StoreError, Superseded
+from realtime.errors import Superseded
 from realtime.ports import HEAD, Change, Store
 from realtime.store.memory import MemoryStore
 from realtime.store.redis import RedisStore
@@ -93,10 +93,50 @@ async def test_a_session_that_is_not_there(store: Store) -> None:
     assert [each async for each in store.sessions()] == []
 
 
-async def test_an_id_is_given_once(store: Store) -> None:
+async def test_a_session_whose_making_nobody_was_told_of_is_made_again(store: Store) -> None:
+    await store.create("sess_1", change(item_1=b"one", item_2=b"two"))
+    await store.create("sess_1", change(item_1=b"one"))
+    stored = await store.read("sess_1")
+    assert stored is not None
+    assert (stored.epoch, stored.records) == (1, {HEAD: b"head", "item.1": b"one"})
+    listed = [each async for each in store.sessions()]
+    await store.create("sess_2", change(item_1=b"one"))
+    assert {each.size for each in listed} == {each.size async for each in store.sessions()}
+
+
+async def test_a_session_that_somebody_else_has_is_not_made_again(store: Store) -> None:
     await store.create("sess_1", change())
-    with pytest.raises(StoreError, match="sess_1: there is such a session already"):
+    await store.claim("sess_1")
+    with pytest.raises(Superseded, match="sess_1: there is such a session already"):
         await store.create("sess_1", change())
+
+
+async def test_a_change_of_one_that_is_over_concerns_nobody_else(store: Store) -> None:
+    for name in ("mine", "taken"):
+        await store.create(name, change())
+    await store.claim("taken")
+    commits = [store.commit(name, 1, Change({"item.1": b"new"})) for name in ("mine", "taken", "never was")]
+    outcomes = await asyncio.gather(*commits, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), Superseded, Superseded]
+    mine, taken = await store.read("mine"), await store.read("taken")
+    assert mine is not None
+    assert taken is not None
+    assert (mine.records.get("item.1"), taken.records.get("item.1")) == (b"new", None)
+
+
+async def test_a_claim_counts_as_use(store: Store, clock: Clock) -> None:
+    await store.create("sess_1", change())
+    clock.now += 5
+    await store.claim("sess_1")
+    assert [each.touched async for each in store.sessions()] == [clock.now]
+
+
+async def test_of_many_who_claim_each_has_an_epoch_of_its_own(store: Store) -> None:
+    await store.create("sess_1", change())
+    claimed = await asyncio.gather(*(store.claim("sess_1") for _ in range(20)))
+    assert sorted(each.epoch for each in claimed if each is not None) == list(range(2, 22))
+    assert await store.superseded({"sess_1": 20}) == {"sess_1"}
+    assert await store.superseded({"sess_1": 21}) == set()
 
 
 async def test_who_claims_a_session_takes_it_from_whoever_had_it(store: Store) -> None:
@@ -139,10 +179,13 @@ async def test_they_are_listed_with_their_size(store: Store, clock: Clock) -> No
     assert {each.session_id: each async for each in store.sessions()}["sess_1"].size == small
 
 
-async def test_a_hundred_at_once(store: Store) -> None:
-    await asyncio.gather(*(store.create(f"sess_{number}", change()) for number in range(100)))
-    await asyncio.gather(*(store.commit(f"sess_{number}", 1, Change({"item.1": b"%d" % number})) for number in range(100)))
-    for number in (0, 99):
+async def test_hundreds_at_once(store: Store) -> None:
+    names = [f"sess_{number}" for number in range(300)]
+    await asyncio.gather(*(store.create(name, change()) for name in names))
+    await asyncio.gather(*(store.commit(f"sess_{number}", 1, Change({"item.1": b"%d" % number})) for number in range(300)))
+    await store.touch(names)
+    assert sorted([each.session_id async for each in store.sessions()]) == sorted(names)
+    for number in (0, 299):
         stored = await store.read(f"sess_{number}")
         assert stored is not None
         assert stored.records["item.1"] == b"%d" % number

@@ -6,7 +6,7 @@ from realtime.errors import StoreError
 from realtime.ports import HEAD, Change, Stored
 from realtime.session import journal
 from realtime.store.memory import MemoryStore
-from realtime.store.sealed import SEAL, Sealed
+from realtime.store.sealed import LARGE, SEAL, Sealed
 
 OLD, NEW = bytes(32), bytes(range(32))
 SAID = b"a secret that was said"
@@ -49,3 +49,28 @@ async def test_a_record_that_was_put_in_anothers_place_is_noticed(plain: MemoryS
     await plain.commit("sess_1", 1, Change({"item.1": kept["item.2"]}))
     with pytest.raises(StoreError, match=r"sess_1: the record item\.1 was changed after it was encrypted"):
         await sealed.read("sess_1")
+
+
+async def test_a_record_of_another_session_is_noticed(plain: MemoryStore) -> None:
+    sealed = Sealed(plain, [NEW])
+    await sealed.create("sess_1", Change({HEAD: b"mine"}))
+    await plain.create("sess_2", Change(await records(plain)))
+    with pytest.raises(StoreError, match="sess_2: the record head was changed"):
+        await sealed.head("sess_2")
+
+
+@pytest.mark.parametrize("length", [len(SEAL) + 4, len(SEAL) + 6, len(SEAL) + 20, 60])
+async def test_a_record_that_was_cut_off_is_noticed(plain: MemoryStore, length: int) -> None:
+    sealed = Sealed(plain, [NEW])
+    await sealed.create("sess_1", Change({HEAD: bytes(100)}))
+    await plain.commit("sess_1", 1, Change({HEAD: (await records(plain))[HEAD][:length]}))
+    with pytest.raises(StoreError, match="sess_1: the record head was changed"):
+        await sealed.head("sess_1")
+
+
+async def test_much_is_encrypted_beside_the_loop(plain: MemoryStore) -> None:
+    sealed = Sealed(plain, [NEW])
+    change = Change({HEAD: b"head", "sound.0.1": bytes(LARGE)})
+    await sealed.create("sess_1", change)
+    assert await sealed.claim("sess_1") == Stored(2, change.put)
+    assert SAID not in (await records(plain))["sound.0.1"]
