@@ -170,6 +170,8 @@ class App:
                     if not supervisor.worker:  # else the parent says so, once all listen
                         for where in listener.addresses:
                             _say(listening(where, given=bool(self._sockets)))
+                            if "://" in where:
+                                _say(f"  {'in a browser':13} {where.replace('ws', 'http', 1)}/")
                     manager.ready(f"listening on {', '.join(listener.addresses)}")
                     await stop.wait()
                     if not supervisor.worker:

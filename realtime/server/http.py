@@ -82,7 +82,7 @@ def last_event_id(request: Request) -> str | None:
 
 
 def _first(request: Request, name: str) -> str | None:
-    return next(iter(parse_qs(urlsplit(request.path).query).get(name, [])), None)
+    return next(iter(parse_qs(_target(request).query).get(name, [])), None)
 
 
 def transcribes_only(request: Request) -> bool:
