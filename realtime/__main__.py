@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.epilog = "A flag beats the environment variable in brackets, which beats the default beside it. Keys have no flag."
     models = commands.add_parser("models", help="list, fetch or remove the embedded models", allow_abbrev=False)
     _add_models(models.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    replay = commands.add_parser("replay", help="run a recorded session again (REALTIME_RECORD_DIR)", allow_abbrev=False)
+    replay.add_argument("file", metavar="FILE", type=Path, help="the recording")
+    replay.set_defaults(command=_replay)
     sessions = commands.add_parser("sessions", help="list, show, export, import or delete stored sessions", allow_abbrev=False)
     _add_sessions(sessions.add_subparsers(title="commands", metavar="COMMAND", required=True))
     keys = commands.add_parser("keys", help="make keys for clients", allow_abbrev=False)
@@ -232,6 +235,15 @@ def _delete_sessions(options: argparse.Namespace) -> int:
     for each in options.ids:
         print(f"{each}: was not here" if each in missing else f"{each}: deleted", file=sys.stderr if each in missing else sys.stdout)
     return FAILED if missing else DONE
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from realtime.replay import run
+
+    difference = run(options.file)
+    for line in difference or [f"{options.file}: the same"]:
+        print(line)
+    return FAILED if difference else DONE
 
 
 def _new_key(options: argparse.Namespace) -> int:

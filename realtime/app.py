@@ -28,6 +28,7 @@ from realtime.metrics import Metrics
 from realtime.options import OPENAI_URL
 from realtime.ports import Llm, MediaReader, Store, Stt, Tts, TurnJudge, Vad
 from realtime.runner.perform import Engines
+from realtime.runner.recorder import Disk
 from realtime.server import keys, tls
 from realtime.server.access import Access
 from realtime.server.addresses import Addresses
@@ -80,6 +81,7 @@ class App:
         self._cores = max(1, (os.cpu_count() or 1) // config.workers)
         """Our part of the machine's: so many threads each model has."""
         self._tracing = _tracing(config)
+        self._recordings = None if config.record_dir is None else _disk(config.record_dir)
         self._workers = ThreadPoolExecutor(self._cores, thread_name_prefix="worker")
 
     def run(self) -> int:
@@ -145,6 +147,7 @@ class App:
             stores_secrets=config.store_key is not None,
             resume_seconds=config.resume_seconds,
             tracing=self._tracing,
+            recordings=self._recordings,
         )
 
     async def _serve(self, engines: Engines, store: Store | None = None) -> None:
@@ -183,6 +186,8 @@ class App:
                     await store.close()
                 if self._tracing is not None:
                     await asyncio.to_thread(self._tracing.close)
+                if self._recordings is not None:
+                    await asyncio.to_thread(self._recordings.close)
                 self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def _open(self, store: Store | None) -> None:
@@ -386,6 +391,13 @@ def _access(config: Config, where: str, *, loopback: bool) -> Access:
     read = partial(keys.read, config.api_keys_file, config.api_keys) if keyed else None
     origins = Origins(allowed=config.allowed_origins or frozenset(), loopback=loopback, keys=keyed)
     return Access(read, ClientSecrets(config.signing_secret), origins)
+
+
+def _disk(folder: Path) -> Disk:
+    try:
+        return Disk(folder)
+    except OSError as error:
+        raise ConfigError(f"REALTIME_RECORD_DIR={folder}: can't be made: {error.strerror}") from error
 
 
 def _bounds(config: Config) -> Bounds:

@@ -85,6 +85,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """Processes that share the port; each loads its own models."""
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
+    record_dir: Path | None = None
+    """Where every session is written down."""
     log_content: bool = False
     """What is said is logged, too."""
     traces: bool = False

@@ -110,6 +110,9 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting("log_format", "REALTIME_LOG_FORMAT", "--log-format", one_of(*get_args(LogFormat)), "form of a line of the log"),
         Setting("log_content", "REALTIME_LOG_CONTENT", "--log-content", SWITCH, "log what is said, too, at the level debug"),
         Setting("traces", "REALTIME_TRACES", "--traces", SWITCH, "send OpenTelemetry spans, as OTEL_* say (extra: otel)"),
+        Setting(
+            "record_dir", "REALTIME_RECORD_DIR", "--record-dir", FOLDER, "folder to write every session down in, what is said included"
+        ),
         Setting("tls_cert", "REALTIME_TLS_CERT", "--tls-cert", FILE, "certificate chain in PEM: listen with TLS"),
         Setting("tls_key", "REALTIME_TLS_KEY", "--tls-key", FILE, "its key in PEM, where that is not in the same file"),
     ),

@@ -14,6 +14,7 @@ from realtime.runner.committer import Committer
 from realtime.runner.meter import ASKED, HAPPENED, TOLD, Meter
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
+from realtime.runner.recorder import Recorder
 from realtime.runner.sounds import sound_in
 from realtime.session import inputs
 from realtime.session.effects import Effect, Send
@@ -44,6 +45,7 @@ class Runner:
         allowance: Allowance | None = None,
         committer: Committer | None = None,
         trace: Callable[[Any, float], None] | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """Without a `committer`, nothing outlives the process. `trace` is shown every input, effect and event, and when; it picks what it
         wants."""
@@ -54,6 +56,7 @@ class Runner:
         self._outbox = outbox
         self._meter = meter
         self._trace = trace
+        self._recorder = recorder
         self._performer = Performer(engines, codec, outbox, self.post, self._allowance)
         self._inbox: deque[Happening] = deque()
         self._draining = False
@@ -122,12 +125,22 @@ class Runner:
 
     def _receive(self, input: Input, now: float) -> None:
         session, committer = self._session, self._committer
-        effects = session.receive(input, now=now)
+        if self._recorder is None:
+            effects = session.receive(input, now=now)
+        else:
+            effects = self._recorded(input, now)
         if committer is not None and committer.journal.changed:
             committer.save()  # before anything that says so
         self._perform(effects, now)
         if session.busy is self.idle.is_set():
             _set(self.idle, not session.busy)
+
+    def _recorded(self, input: Input, now: float) -> list[Effect]:
+        assert self._recorder is not None
+        self._recorder.heard(input, now)
+        effects = self._session.receive(input, now=now)
+        self._recorder.did(effects)
+        return effects
 
     def _perform(self, effects: list[Effect], now: float) -> None:
         perform, meter, trace = self._performer.perform, self._meter, self._trace

@@ -11,6 +11,7 @@ from realtime.metrics import Metrics
 from realtime.ports import Store
 from realtime.runner.committer import PAUSES
 from realtime.runner.perform import Engines
+from realtime.runner.recorder import Disk
 from realtime.server.access import Access
 from realtime.server.addresses import Addresses
 from realtime.server.crowd import Bounds
@@ -41,6 +42,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """After which a client that sends nothing is let go; 0 for never."""
     tracing: Tracing | None = None
     """Where spans go; None for nowhere."""
+    recordings: Disk | None = None
+    """Where sessions are written down; None for nowhere."""
     store: Store | None = None
     """None: a session ends with its connection."""
     store_pauses: Sequence[float] = PAUSES

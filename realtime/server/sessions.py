@@ -20,6 +20,7 @@ from realtime.runner.committer import NEW, Committer
 from realtime.runner.loop import Runner
 from realtime.runner.meter import Meter
 from realtime.runner.outbox import Outbox
+from realtime.runner.recorder import Beginning, NotedIds, Recorder
 from realtime.runner.tasks import Tasks
 from realtime.server import http, openings
 from realtime.server.access import Admission
@@ -34,7 +35,8 @@ from realtime.session.journal import Journal
 from realtime.session.machine import Session
 from realtime.wire.client import SessionUpdate
 from realtime.wire.codec import Codec
-from realtime.wire.settings import AnySettings, Settings
+from realtime.wire.settings import AnySettings, Settings, sample_rate
+from realtime.wire.settings import shown as without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ class Sessions:
             return await self._resume(wanted, socket, request, admission, allowance)
 
     def _begin(self, socket: ServerConnection, request: Request, admission: Admission, allowance: Allowance) -> Live:
-        ids = self._service.new_ids()
+        ids = self._ids()
         settings = self._settings(request, ids, admission.claims)
         session = Session(settings, ids, self._service.abilities)
         head = journal.Head(journal.VERSION, settings, session.conversation.id, _now(), _owner(admission))
@@ -124,7 +126,7 @@ class Sessions:
             raise _not_found(wanted)
         remembered = journal.read(stored.records)
         settings = self._fitting(remembered.head.settings)
-        ids = self._service.new_ids()
+        ids = self._ids()
         session = Session(settings, ids, self._service.abilities, remembered.conversation)
         live = self._live(socket, request, session, ids, allowance, remembered.head, epoch=stored.epoch)
         assert live.committer is not None
@@ -163,12 +165,29 @@ class Sessions:
         if service.tracing is not None:
             headers = {name.lower(): value for name, value in request.headers.raw_items()}
             live.tracer = service.tracing.session(session_id, headers, service.engines, clock)
+        recorder = self._recorder(session, ids, head, codec, resumed=epoch != NEW)
         intake, trace = Intake(ids, service.abilities), None if live.tracer is None else live.tracer.see
-        live.runner = Runner(session, intake, service.engines, codec, outbox, meter, allowance, live.committer, trace)
+        live.runner = Runner(session, intake, service.engines, codec, outbox, meter, allowance, live.committer, trace, recorder)
         self._lives[session_id] = live
         return live
 
     # What a session begins with
+
+    def _ids(self) -> Ids:
+        ids = self._service.new_ids()
+        return ids if self._service.recordings is None else NotedIds(ids)
+
+    def _recorder(self, session: Session, ids: Ids, head: journal.Head, codec: Codec, *, resumed: bool) -> Recorder | None:
+        if self._service.recordings is None or not isinstance(ids, NotedIds):
+            return None
+        shown = replace(head, settings=without_secrets(session.settings))
+        beginning = Beginning(
+            abilities=self._service.abilities,
+            records=journal.records(shown, session.conversation),
+            resumed=resumed,
+            pcm_rate=sample_rate(codec.audio.input.format),
+        )
+        return Recorder(self._service.recordings, session.settings.id, ids, beginning)
 
     def _expires_at(self) -> int:
         return int(_now() + self._service.abilities.session_seconds)

@@ -1,0 +1,109 @@
+"""A session written down; that it runs again is tried in tests/test_replay.py, and by a daemon in tests/e2e/test_recordings.py."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from realtime.errors import ClientError
+from realtime.runner import recorder
+from realtime.runner.recorder import Beginning, Disk, NotedIds, Recorder, at_rate, told, without_tool_secrets, written
+from realtime.session import inputs, journal
+from realtime.session.abilities import Abilities
+from realtime.session.effects import CallTool, Send
+from realtime.session.ids import CountedIds
+from realtime.session.machine import Session
+from realtime.wire.client import InputAudioBufferClear, ResponseAudio, ResponseAudioOutput, ResponseCreate, ResponseParams, SessionUpdate
+from realtime.wire.mcp import McpTool
+from realtime.wire.server import InputAudioBufferCleared
+from realtime.wire.settings import AudioInputPatch, AudioPatch, PcmFormat, Settings, SettingsPatch
+
+SECRET = McpTool(server_label="s", server_url="https://s.example/", authorization="hush")
+
+
+def beginning() -> Beginning:
+    settings = Settings(id="sess_1", model="m", expires_at=0)
+    records = journal.records(journal.Head(journal.VERSION, settings, "conv_1", 0.0), [])
+    return Beginning(abilities=Abilities(), records=records, resumed=False)
+
+
+def record(disk: Disk, *happened: inputs.Input) -> Path:
+    """A session to which this happened, a second apart."""
+    ids = NotedIds(CountedIds())
+    session = Session(Settings(id=ids.new("sess"), model="m", expires_at=0), ids)
+    ours = Recorder(disk, "sess_1", ids, beginning())
+    for second, input in enumerate(happened):
+        ours.heard(input, float(second))
+        ours.did(session.receive(input, now=float(second)))
+    return ours.path
+
+
+def test_what_happens_is_written_in_order(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "recordings")
+    path = record(disk, inputs.Opened(), InputAudioBufferClear(event_id="mine"))
+    disk.close()
+    lines = path.read_text().splitlines()
+    assert [line[0] for line in lines] == ["#", "~", "%", "<", "<", "+", ">", "%", "<"]
+    assert json.loads(lines[0][2:])["ids"] == ["conv_1"]
+    assert lines[5] == "+ 1.0"
+    assert lines[-1].endswith('}  "mine"'.replace("  ", " "))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_recording_that_is_too_long_says_that_it_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "MAX_BYTES", 3000)
+    disk = Disk(tmp_path)
+    path = record(disk, inputs.Opened(), *[InputAudioBufferClear() for _ in range(50)])
+    disk.close()
+    lines = path.read_text().splitlines()
+    assert lines[-1] == '# {"cut":true}'
+    assert len(lines) < 60
+
+
+def test_a_disk_that_is_too_slow_cuts_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "MAX_WAITING", 10)
+    disk = Disk(tmp_path)
+    record(disk, inputs.Opened())
+    disk.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fails_ends_the_recording_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    disk = Disk(tmp_path)
+    path = tmp_path / "a folder"
+    path.mkdir()
+    disk.put(path, b"1")
+    disk.put(path, b"2")
+    disk.close()
+    assert len([record for record in caplog.records if "ends here" in record.message]) == 1
+
+
+def test_no_key_of_a_tool_server_is_written() -> None:
+    patch = SettingsPatch(tools=(SECRET,))
+    update = SessionUpdate(session=patch)
+    respond = ResponseCreate(response=ResponseParams(tools=(SECRET,)))
+    call = CallTool("item_1", SECRET, "add", {})
+    for line in (written(update), written(respond), told(call)):
+        assert b"s.example" in line
+        assert b"hush" not in line
+    assert patch.tools == (SECRET,), "the session needs it"
+    assert without_tool_secrets(SessionUpdate(session=SettingsPatch())) == SessionUpdate(session=SettingsPatch())
+
+
+def test_a_refusal_and_an_answer_are_written_whole() -> None:
+    refused = inputs.FrameRefused(ClientError("invalid_json", "No.", param="p", event_id="e"))
+    error = {"code": "invalid_json", "message": "No.", "param": "p", "event_id": "e", "type": "invalid_request_error"}
+    assert json.loads(written(refused)) == {"type": "FrameRefused", "error": error}
+    assert told(Send(InputAudioBufferCleared(event_id="e"), "mine")).endswith(b' "mine"')
+
+
+def test_rates_that_the_wire_does_not_know_are_put_back() -> None:
+    update = SessionUpdate(session=SettingsPatch(audio=AudioPatch(input=AudioInputPatch(format=PcmFormat(16_000)))))
+    respond = ResponseCreate(response=ResponseParams(audio=ResponseAudio(output=ResponseAudioOutput(format=PcmFormat(16_000)))))
+    for event in (update, respond):
+        assert b"24000" in written(event)
+        assert at_rate(at_rate(event, 24_000), 16_000) == event
