@@ -465,7 +465,11 @@ class RealtimeClient:
     async def __aenter__(self) -> Self:
         self.open_speaker()
         self._connection = asyncio.create_task(self._stay_connected())
-        await self._ready.wait()
+        try:
+            await self._ready.wait()
+        except asyncio.CancelledError:
+            await self.close()
+            raise
         if self._failure:
             await self.close()
             raise self._failure
@@ -476,15 +480,13 @@ class RealtimeClient:
 
     async def close(self) -> None:
         """End the connection. The server keeps the session: `url?session_id=...` goes on with it."""
+        self._fail(RealtimeError("the client was closed", "closed"))
         tasks = [*self._tasks, *([self._connection] if self._connection else [])]
-        if self._socket:
-            await self._socket.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._speaker:
             self._speaker.close()
-        self._fail(RealtimeError("the client was closed", "closed"))
 
     def open_speaker(self) -> None:
         """Find what `play` needs, as `async with` does. Raises SoundMissing."""
@@ -528,12 +530,14 @@ class RealtimeClient:
             if self._failure:
                 raise self._failure
             assert self._socket
+            socket = self._socket
             if event["type"] in ANSWERED_BY:
                 self._unanswered[event["event_id"]] = event
             try:
-                await self._socket.send(json.dumps(event))
+                await socket.send(json.dumps(event))
             except ConnectionClosed:
-                self._ready.clear()
+                if socket is self._socket:
+                    self._ready.clear()
                 if event["type"] not in ANSWERED_BY:
                     continue
             return str(event["event_id"])
@@ -562,17 +566,18 @@ class RealtimeClient:
 
     async def send_audio_file(self, path: str | Path, text: str = "", *, respond: bool = True) -> str:
         """Send a recording, see `sound_file`, and words beside it."""
-        part = {"type": "input_audio", "audio": b64encode(sound_file(path)).decode()}
+        sound = await asyncio.to_thread(sound_file, path)
+        part = {"type": "input_audio", "audio": b64encode(sound).decode()}
         return await self.send_item(part, *_written(text), respond=respond)
 
     async def send_image(self, path: str | Path, text: str = "", *, detail: str = "auto", respond: bool = True) -> str:
         """Show a picture. `detail`: `auto`, `low` or `high`."""
-        part = {"type": "input_image", "image_url": data_uri(path, "image/jpeg"), "detail": detail}
+        part = {"type": "input_image", "image_url": await asyncio.to_thread(data_uri, path, "image/jpeg"), "detail": detail}
         return await self.send_item(part, *_written(text), respond=respond)
 
     async def send_video(self, path: str | Path, text: str = "", *, detail: str = "auto", respond: bool = True) -> str:
         """Show a clip: an addition of realtime-daemon to the protocol."""
-        part = {"type": "input_video", "video": data_uri(path, "video/mp4")}
+        part = {"type": "input_video", "video": await asyncio.to_thread(data_uri, path, "video/mp4")}
         part |= {"detail": detail} if detail != "auto" else {}
         return await self.send_item(part, *_written(text), respond=respond)
 
@@ -645,7 +650,10 @@ class RealtimeClient:
             self._start(self._answer_calls(due))
 
     async def _answer_calls(self, calls: list[Json]) -> None:
+        asked_in = self.session_id
         outputs = await asyncio.gather(*(self._call(call) for call in calls))
+        if self.session_id != asked_in:  # which was never asked for them
+            return
         for call, output in zip(calls, outputs, strict=True):
             item = {"type": "function_call_output", "call_id": call["call_id"], "output": output}
             await self.send({"type": "conversation.item.create", "item": item})
@@ -739,7 +747,7 @@ class RealtimeClient:
         assert self._socket
         if not isinstance(news, Resumed):
             update: Json = {"type": "session.update", "event_id": _new_id("event"), "session": self.settings}
-            others = {id: event for id, event in self._unanswered.items() if event["type"] != "session.update"}
+            others = {id: event for id, event in self._unanswered.items() if not _of_the_old(event)}
             self._unanswered = ({update["event_id"]: update} if len(self.settings) > 1 else {}) | others
         for event in list(self._unanswered.values()):
             await self._socket.send(json.dumps(event))
@@ -775,6 +783,8 @@ class RealtimeClient:
     def _notice(self, raw: Json) -> bool:
         """Keep what an event tells; whether it is news."""
         match raw["type"]:
+            case "error":  # it had ended by itself meanwhile
+                return bool(raw["error"].get("code") != "response_cancel_not_active")
             case "session.created" | "session.updated":
                 self.session = raw["session"]
             case "conversation.item.added" | "conversation.item.done":
@@ -835,6 +845,12 @@ def _new_id(kind: str) -> str:
 
 def _written(text: str) -> list[Json]:
     return [{"type": "input_text", "text": text}] if text else []
+
+
+def _of_the_old(event: Json) -> bool:
+    """Whether an event means nothing to a session that began anew: its settings are said in one, and it has no items and no calls."""
+    wanted = event["type"] in ("conversation.item.create", "response.create")
+    return not wanted or event.get("item", {}).get("type") == "function_call_output"
 
 
 def _item_id(event: Json) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import os
 import shlex
 import sys
@@ -226,7 +227,7 @@ class Conversation:
 
     async def _obey(self) -> None:
         typed = typed_lines()
-        while (line := await typed.get()) is not None and line != "/quit":
+        while (line := await typed.get()) is not None:
             try:
                 await self._do(line)
             except RealtimeError:
@@ -312,15 +313,19 @@ class Conversation:
 
 
 def typed_lines() -> asyncio.Queue[str | None]:
-    """Lines of the terminal as they are typed, then None. A thread waits for them; it does not keep the program from ending."""
+    """Lines of the terminal as they are typed, up to /quit, then None. A thread waits for them, and keeps no program from ending."""
     with suppress(ImportError):
         import readline  # noqa: F401  # lines can be edited, and come back
+        import termios
+
+        # Whoever ends while a line is being edited would leave the terminal to the next program as the editor needs it.
+        atexit.register(termios.tcsetattr, sys.stdin, termios.TCSANOW, termios.tcgetattr(sys.stdin))
     loop, queue = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
     def read() -> None:
         with suppress(EOFError, RuntimeError):  # the loop may have ended meanwhile
-            while True:
-                loop.call_soon_threadsafe(queue.put_nowait, input().strip())
+            while (line := input().strip()) != "/quit":
+                loop.call_soon_threadsafe(queue.put_nowait, line)
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(queue.put_nowait, None)
 
