@@ -271,7 +271,8 @@ def tool_of(function: Callable[..., Any]) -> Json:
     The docstring is the description; its lines `name: text`, where `name` is a parameter, describe that parameter.
     """
     hints = typing.get_type_hints(function, include_extras=True)
-    parameters = inspect.signature(function).parameters
+    signature = inspect.signature(function).parameters
+    parameters = {name: parameter for name, parameter in signature.items() if parameter.kind is not parameter.VAR_KEYWORD}
     about, lines = {}, []
     for line in (inspect.getdoc(function) or "").splitlines():
         found = re.match(r"\s*(\w+)(?:\s*\(.*?\))?:\s+(.+)", line)
@@ -279,9 +280,12 @@ def tool_of(function: Callable[..., Any]) -> Json:
             about[found[1]] = {"description": found[2]}
         elif line.strip() not in ("Args:", "Parameters:"):
             lines.append(line)
-    properties = {name: schema_of(hints.get(name, Any)) | about.get(name, {}) for name in parameters}
-    required = [name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
-    schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {name: schema_of(hints.get(name, Any)) | about.get(name, {}) for name in parameters},
+        "required": [name for name, parameter in parameters.items() if parameter.default is parameter.empty],
+        "additionalProperties": len(signature) > len(parameters),
+    }
     return {"type": "function", "name": function.__name__, "description": "\n".join(lines).strip(), "parameters": schema}
 
 
