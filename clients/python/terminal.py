@@ -243,6 +243,8 @@ class Conversation:
             case "/audio" | "/image" | "/video":
                 send = {"/audio": self._rt.send_audio_file, "/image": self._rt.send_image, "/video": self._rt.send_video}[command]
                 path, *text = shlex.split(rest) or [""]
+                if not path:
+                    raise ValueError(f"{command} needs a file")
                 await send(path, " ".join(text))
             case "/mic":
                 self._switch_microphone()
@@ -251,6 +253,8 @@ class Conversation:
             case "/instructions":
                 await self._rt.update(instructions=rest)
                 self._note("instructions are changed")
+            case "/save" if not rest:
+                raise ValueError("/save needs a file")
             case "/save":
                 await asyncio.to_thread(Path(rest).write_text, self._written(), encoding="utf-8")
                 self._note(f"saved in {rest}")
