@@ -17,6 +17,7 @@ from realtime.errors import EngineError
 from tests.rigs.chat_endpoint import ChatEndpoint
 from tests.rigs.daemon import SCRIPTED, Daemon
 from tests.rigs.program import Program
+from tests.rigs.redis_server import RedisServer
 
 
 @pytest.hookimpl(wrapper=True)
@@ -41,6 +42,13 @@ def embedded() -> Iterator[Daemon]:
     need_models("base", "smollm2-135m-instruct")
     with Daemon() as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """A store that daemons share."""
+    with RedisServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 from typing import Any
 
 import aiohttp
@@ -18,13 +18,18 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import CloseCode
 
 from tests.e2e.conftest import Start
+from tests.e2e.test_sessions import Account, go_on, session_id
 from tests.e2e.test_shutdown import SERVICE_RESTART, ask, tell_to_end
 from tests.e2e.test_watched import get, metrics, speak_a_turn
 from tests.rigs import proxies
 from tests.rigs.chat_endpoint import ChatEndpoint, answer
 from tests.rigs.daemon import SCRIPTED, SCRIPTED_EARS, Daemon
 from tests.rigs.proxies import Proxy
+from tests.rigs.redis_server import RedisServer
 from tests.rigs.wire_client import WireClient, words
+
+STORE_OPERATIONS = 4
+"""Of a turn by voice: what was said, its words, the answer, some in two steps."""
 
 SEVERAL = 6
 """New sessions, of which none may go wrong."""
@@ -167,3 +172,35 @@ async def test_haproxys_operator_can_drain_an_instance_and_take_it_back(
                     client = await stack.enter_async_context(WireClient(proxy.url))
                     await client.wait_for("session.created")
             assert [await sessions(daemon) for daemon in daemons] == expected
+
+
+@pytest.mark.parametrize("how", ["killed", "drained"])
+async def test_a_session_goes_on_at_the_other_instance(start: Start, before: Before, redis: RedisServer, how: str) -> None:
+    environment = {"REALTIME_STORE": "redis", "REALTIME_REDIS_URL": redis.url}
+    daemons = [start(*SCRIPTED, **environment), start(*SCRIPTED, **environment)]
+    proxy = before(daemons)
+    async with WireClient(proxy.url) as client:
+        await client.say("My name is Ada.")
+        await client.respond(output_modalities=["text"])
+        await speak_a_turn(client)
+        leaving, staying = daemons if await sessions(daemons[0]) else reversed(daemons)
+        leaving.signal(SIGKILL if how == "killed" else SIGTERM)
+        await client.closed()
+    told = Account(client.received).items
+    assert len(told) == 4
+    async with WireClient(f"{proxy.url}?session_id={session_id(client)}") as later:
+        known = await go_on(later, "What is my name?")
+        assert told.keys() | {"going_on"} == known.keys()
+        assert (await later.respond(output_modalities=["text"]))["status"] == "completed"
+    assert (await metrics(staying))["realtime_sessions_resumed_total store"] == 1
+
+
+async def test_what_a_turn_by_voice_costs_the_store(start: Start, redis: RedisServer) -> None:
+    daemon = start(*SCRIPTED, REALTIME_STORE="redis", REALTIME_REDIS_URL=redis.url)
+    async with WireClient(daemon.url()) as client:
+        await client.wait_for("session.created")
+        await speak_a_turn(client)
+        before_it = (await metrics(daemon))["realtime_store_commit_seconds_count"]
+        await speak_a_turn(client)
+        cost = (await metrics(daemon))["realtime_store_commit_seconds_count"] - before_it
+    assert cost <= STORE_OPERATIONS, "systemd/CAPACITY.md reckons with so many"

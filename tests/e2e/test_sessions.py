@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from signal import SIGKILL, SIGTERM
@@ -25,12 +24,6 @@ from tests.rigs.wire_client import Event, WireClient, spoken, words
 TEXT = {"output_modalities": ["text"]}
 SECRET = "the launch code is four eight fifteen"
 STORE_KEY = b64encode(bytes(range(32))).decode()
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
 
 
 def kill(daemon: Daemon) -> None:
