@@ -128,6 +128,13 @@ def test_every_threat_is_tried_where_its_row_says() -> None:
     assert [name for name in names if f"def {name}(" not in tests] == []
 
 
+def test_every_promise_is_proved_by_tests_that_there_are() -> None:
+    table = README.partition("| Promise |")[2].partition("\n\n")[0]
+    files = re.findall(r"`(tests/\S+\.py)`", table)
+    assert files
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
 def test_every_model_of_the_catalogue_is_named() -> None:
     said = " ".join(cell for row in ROWS for cell in row).lower()
     assert [name for name in CATALOGUE if name.lower() not in said] == []
