@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -165,3 +167,35 @@ def test_a_later_version_is_refused() -> None:
 def test_records_that_nobody_knows_are_left_alone() -> None:
     records = Desk().records | {"later.thing": msgspec.msgpack.encode("of a version that added something")}
     assert list(journal.read(records).conversation) == list(Conversation("conv_1"))
+
+
+JOURNALS = Path(__file__).parent / "journals"
+"""Of each version, the records of one session, as that version wrote them. They are never written anew."""
+
+
+@pytest.mark.parametrize("version", range(1, VERSION + 1))
+def test_what_every_version_wrote_can_be_read(version: int) -> None:
+    records = msgspec.json.decode((JOURNALS / f"{version}.json").read_bytes(), type=dict[str, bytes])
+    remembered = journal.read(records)
+    assert (remembered.head.owner, remembered.head.settings.id, remembered.head.conversation_id) == ("phone", "sess_1", "conv_1")
+    assert isinstance(remembered.head.settings, Settings)
+    assert remembered.head.settings.instructions == "Be brief."
+    entries = list(remembered.conversation)
+    assert [type(entry.item).__name__ for entry in entries] == [
+        "Message",
+        "Message",
+        "FunctionCall",
+        "FunctionCallOutput",
+        "McpListTools",
+        "McpApprovalRequest",
+        "McpApprovalResponse",
+        "McpCall",
+        "Message",
+    ]
+    spoken = entries[1]
+    assert spoken.part(0) == InputAudio("What is this?")
+    assert [(len(sound.audio), sound.ms) for sound in spoken.sounds.values()] == [(960, 20)]
+    assert spoken.pictures[0].width == 2
+    assert entries[-1].sounds[0].truncate(10) == "It is"
+    session = Session(remembered.head.settings, CountedIds(), conversation=remembered.conversation)
+    assert session.receive(inputs.Resumed(9, whole=True), now=0)
