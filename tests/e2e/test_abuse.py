@@ -70,11 +70,11 @@ async def watched(daemon: Daemon, most: int = MOST_MEMORY) -> AsyncIterator[Watc
 
 
 async def talk(client: WireClient, over: asyncio.Event) -> int:
-    """Have a conversation until it is over; returns how often it was answered."""
+    """Ask until it is over, out of band, so that no conversation grows meanwhile; returns how often it was answered."""
+    question = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Are you there?"}]}
     answered = 0
     while not (over.is_set() and answered):
-        await client.say("Are you there?")
-        response = await client.respond(output_modalities=["text"])
+        response = await client.respond(output_modalities=["text"], conversation="none", input=[question])
         assert words(response) == "You said: Are you there?"
         answered += 1
     return answered
