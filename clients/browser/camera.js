@@ -1,47 +1,47 @@
-/** The camera, one picture a second: `onFrame` is given a JPEG as a `data:` URI. */
+/** A camera: one small JPEG a second, for as long as it is on. */
 
-const SIDE = 768;
-const QUALITY = 0.7;
-const EVERY_MS = 1000;
+/** Milliseconds between frames: the server takes one a second (`REALTIME_CAMERA_FPS`). */
+const INTERVAL = 1000;
+/** Pixels of a frame's longest side: the server shows its model no more (`REALTIME_LOW_IMAGE_SIDE`). */
+const SIDE = 512;
 
-export class Camera {
+export class Camera extends EventTarget {
+  #video;
+  #canvas = document.createElement("canvas");
   #stream = null;
-  #timer = null;
+  #timer = 0;
 
-  /** `video`: the element that shows what it sees. */
-  constructor(video, { onFrame }) {
-    this.video = video;
-    this.onFrame = onFrame;
+  /** @param {HTMLVideoElement} video shows what the camera sees */
+  constructor(video) {
+    super();
+    this.#video = video;
   }
 
-  get open() {
+  get on() {
     return this.#stream !== null;
   }
 
+  /** Fires `frame` with a `data:` URI. Rejects where the person refuses, or there is no camera. */
   async start() {
-    if (!navigator.mediaDevices) throw new Error("The browser gives the camera to https:// pages and to http://localhost alone.");
-    try {
-      this.#stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280 } });
-    } catch (error) {
-      throw new Error(`No camera: ${error.message}`);
-    }
-    this.video.srcObject = this.#stream;
-    await this.video.play();
-    this.#look();
-    this.#timer = setInterval(() => this.#look(), EVERY_MS);
+    this.#stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } });
+    this.#video.srcObject = this.#stream;
+    await this.#video.play();
+    this.#take();
+    this.#timer = setInterval(() => this.#take(), INTERVAL);
   }
 
   stop() {
     clearInterval(this.#timer);
-    this.#stream?.getTracks().forEach((track) => track.stop());
-    this.#stream = this.video.srcObject = null;
+    for (const track of this.#stream?.getTracks() ?? []) track.stop();
+    this.#stream = this.#video.srcObject = null;
   }
 
-  #look() {
-    const { videoWidth, videoHeight } = this.video;
+  #take() {
+    const { videoWidth, videoHeight } = this.#video;
+    if (!videoWidth) return;
     const scale = Math.min(1, SIDE / Math.max(videoWidth, videoHeight));
-    const canvas = Object.assign(document.createElement("canvas"), { width: videoWidth * scale, height: videoHeight * scale });
-    canvas.getContext("2d").drawImage(this.video, 0, 0, canvas.width, canvas.height);
-    this.onFrame(canvas.toDataURL("image/jpeg", QUALITY));
+    Object.assign(this.#canvas, { width: Math.round(videoWidth * scale), height: Math.round(videoHeight * scale) });
+    this.#canvas.getContext("2d").drawImage(this.#video, 0, 0, this.#canvas.width, this.#canvas.height);
+    this.dispatchEvent(new CustomEvent("frame", { detail: this.#canvas.toDataURL("image/jpeg", 0.7) }));
   }
 }

@@ -1,100 +1,97 @@
-import { element } from "./conversation.js";
+/** Every event that went either way: searched, filtered, opened, and saved as a transcript (`> {...}` sent, `< {...}` received). */
 
-/** The raw events, newest last: filtered, searched, opened one by one, and taken along as a transcript file. */
+import { element } from "./transcript.js";
 
-const MAX_EVENTS = 5000;
-const MAX_SHOWN = 300;
-const MAX_TEXT = 200;
+/** Events that are kept; the oldest go first. */
+const MAX_EVENTS = 3000;
+/** Of them, those that are shown: a browser slows down over more. */
+const MAX_SHOWN = 400;
+/** Characters of base64 and the like that are kept of each string: a second of sound is 64,000. */
+const MAX_STRING = 2000;
+/** Names of events that come dozens of times a second. */
+const CONSTANT = new Set(["input_audio_buffer.append", "response.output_audio.delta", "input_image_buffer.append"]);
 
 export class Inspector {
-  #list;
   #events = [];
-  #filter = "";
-  #sides = { "<": true, ">": true };
-  #quiet = true;
-  #paused = false;
-  #began = performance.now();
+  #parts;
+  #due = false;
 
-  /** `list`: the element that holds the lines; `count`: the one that tells how many there are. */
-  constructor(list, count) {
-    this.#list = list;
-    this.count = count;
+  /** @param {{list, direction, search, constant, count, save, clear, panel}} parts elements of the page */
+  constructor(parts) {
+    this.#parts = parts;
+    for (const part of [parts.direction, parts.search, parts.constant]) part.addEventListener("input", () => this.draw());
+    parts.clear.addEventListener("click", () => ((this.#events = []), this.draw()));
+    parts.save.addEventListener("click", () => this.#save());
   }
 
-  /** `side`: `>` for the client's events, `<` for the server's. */
-  add(side, event) {
-    this.#events.push({ side, event, at: (performance.now() - this.#began) / 1000, text: null });
-    if (this.#events.length > MAX_EVENTS) this.#events.shift();
-    this.count.textContent = this.#events.length;
-    if (!this.#paused && this.#matches(this.#events.at(-1))) this.#append(this.#events.at(-1));
+  /** @param {">"|"<"} direction */
+  add(direction, event) {
+    this.#events.push({ direction, at: new Date(), type: event.type, text: JSON.stringify(event, shortened) });
+    if (this.#events.length > MAX_EVENTS) this.#events.splice(0, this.#events.length - MAX_EVENTS);
+    if (this.#due || this.#parts.panel.hidden) return;
+    this.#due = true;
+    requestAnimationFrame(() => this.draw());
   }
 
-  set filter(text) {
-    this.#filter = text.toLowerCase();
-    this.#render();
+  get chosen() {
+    const [direction, words] = [this.#parts.direction.value, this.#parts.search.value.trim().toLowerCase()];
+    return this.#events.filter(
+      (event) =>
+        (direction === "all" || event.direction === direction) &&
+        (this.#parts.constant.checked || !CONSTANT.has(event.type)) &&
+        (!words || event.text.toLowerCase().includes(words)),
+    );
   }
 
-  /** Sound and tokens come by the hundred. */
-  set quiet(is) {
-    this.#quiet = is;
-    this.#render();
+  /** How many events of that type were sent, and received. */
+  sent(type) {
+    return this.#events.filter((event) => event.direction === ">" && event.type === type).length;
   }
 
-  show(side, is) {
-    this.#sides[side] = is;
-    this.#render();
+  received(type) {
+    return this.#events.filter((event) => event.direction === "<" && event.type === type).length;
   }
 
-  set paused(is) {
-    this.#paused = is;
-    if (!is) this.#render();
+  /** As tests and people read it: a line for each event. */
+  get transcript() {
+    return this.chosen.map(({ direction, text }) => `${direction} ${text}\n`).join("");
   }
 
-  clear() {
-    this.#events = [];
-    this.count.textContent = 0;
-    this.#render();
+  draw() {
+    this.#due = false;
+    const { chosen } = this;
+    this.#parts.count.textContent = `${chosen.length} of ${this.#events.length} events`;
+    const rows = chosen.slice(-MAX_SHOWN).reverse();
+    const drawn = new Map([...this.#parts.list.children].map((node) => [node.event, node]));
+    this.#parts.list.replaceChildren(...rows.map((event) => drawn.get(event) ?? row(event)));
   }
 
-  /** Every event on a line: `+` seconds, then `>` or `<` and JSON, as the server's own tests are written. */
-  transcript() {
-    let last = 0;
-    return this.#events
-      .map(({ side, event, at }) => {
-        const pause = at - last > 0.001 ? `+ ${(at - last).toFixed(3)}\n` : "";
-        last = at;
-        return `${pause}${side} ${JSON.stringify(event)}\n`;
-      })
-      .join("");
-  }
-
-  #matches(entry) {
-    if (!this.#sides[entry.side]) return false;
-    if (this.#quiet && /(\.delta|buffer\.append)$/.test(entry.event.type)) return false;
-    if (!this.#filter) return true;
-    entry.text ??= JSON.stringify(entry.event, shortened).toLowerCase();
-    return entry.text.includes(this.#filter);
-  }
-
-  #append({ side, event, at }) {
-    const line = element("details", side === ">" ? "sent" : "received");
-    const head = element("summary", "");
-    head.append(element("time", "", at.toFixed(2)), element("b", "", side === ">" ? "↑" : "↓"), element("span", "", event.type));
-    line.append(head);
-    line.ontoggle = () => line.childElementCount === 1 && line.append(element("pre", "", JSON.stringify(event, shortened, 2)));
-    const atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 60;
-    this.#list.append(line);
-    while (this.#list.childElementCount > MAX_SHOWN) this.#list.firstElementChild.remove();
-    if (atEnd) this.#list.scrollTop = this.#list.scrollHeight;
-  }
-
-  #render() {
-    this.#list.replaceChildren();
-    this.#events.filter((entry) => this.#matches(entry)).slice(-MAX_SHOWN).forEach((entry) => this.#append(entry));
+  #save() {
+    const address = URL.createObjectURL(new Blob([this.transcript], { type: "application/jsonl" }));
+    const name = `realtime-${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}.jsonl`;
+    Object.assign(element("a"), { href: address, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
   }
 }
 
-/** Nobody reads megabytes of base64. */
-function shortened(key, value) {
-  return typeof value === "string" && value.length > 4 * MAX_TEXT ? `${value.slice(0, MAX_TEXT)}… (${value.length} characters)` : value;
+function row(event) {
+  const item = element("li", event.direction === ">" ? "sent" : "received");
+  item.event = event;
+  const details = element("details");
+  const summary = element("summary");
+  const arrow = element("span", "arrow", event.direction === ">" ? "↑" : "↓");
+  arrow.setAttribute("aria-label", event.direction === ">" ? "sent" : "received");
+  const time = element("time", "", event.at.toISOString().slice(11, 23));
+  summary.append(arrow, element("code", "", event.type), time);
+  details.append(summary);
+  details.addEventListener("toggle", () => {
+    if (!details.querySelector("pre")) details.append(element("pre", "", JSON.stringify(JSON.parse(event.text), null, 2)));
+  });
+  item.append(details);
+  return item;
+}
+
+function shortened(_key, value) {
+  if (typeof value !== "string" || value.length <= MAX_STRING) return value;
+  return `${value.slice(0, 60)}… (${value.length.toLocaleString("en")} characters)`;
 }

@@ -1,84 +1,109 @@
-import { element } from "./conversation.js";
+/** How long each turn took: from the end of speech to its transcript, to the first token, to the first sound. */
 
-/** How long each turn took, from the end of speech (or from the click) to the transcript, the first token and the first sound. */
+import { element } from "./transcript.js";
 
-const MAX_TURNS = 20;
 const STAGES = [
   ["transcript", "Transcript"],
   ["token", "First token"],
   ["sound", "First sound"],
 ];
+/** Turns that are kept. */
+const MAX_TURNS = 30;
+/** Milliseconds between the end of speech and word of it that can be true; past it the clocks don't belong together. */
+const MAX_SILENCE = 10_000;
 
-export class Latency {
-  #list;
-  #turns = [];
-  #waiting = null;
+/** What is measured: `{start, transcript, token, sound}`, the last three in milliseconds since the start, or null. */
+export class Latency extends EventTarget {
+  turns = [];
+  #clock;
+  /** Milliseconds of sound that were appended in this session, for the server counts time in them. */
+  #appended = 0;
 
-  constructor(list) {
-    this.#list = list;
+  constructor(clock = () => performance.now()) {
+    super();
+    this.#clock = clock;
   }
 
-  /** Take any event, the client's own too; `now` in ms. */
-  receive(event, now = performance.now()) {
+  appended(milliseconds) {
+    this.#appended += milliseconds;
+  }
+
+  newSession() {
+    this.#appended = 0;
+  }
+
+  /** A turn ends now, or ended `ago` milliseconds before. */
+  begin(how, ago = 0) {
+    this.turns.push({ how, start: this.#clock() - ago, transcript: null, token: null, sound: null });
+    this.turns.splice(0, this.turns.length - MAX_TURNS);
+    this.#changed();
+  }
+
+  receive(event) {
     switch (event.type) {
-      case "input_audio_buffer.speech_stopped":
-        this.#begin("spoken", now);
+      case "input_audio_buffer.speech_stopped": {
+        const ago = this.#appended - event.audio_end_ms;
+        this.begin("speech", ago >= 0 && ago < MAX_SILENCE ? ago : 0);
         break;
-      case "response.create":
-        if (!this.#waiting) this.#begin("typed", now);
-        break;
+      }
       case "conversation.item.input_audio_transcription.completed":
-        this.#mark("transcript", now);
+        this.mark("transcript");
         break;
       case "response.output_text.delta":
       case "response.output_audio_transcript.delta":
-        this.#mark("token", now);
+      case "response.function_call_arguments.delta":
+        this.mark("token");
         break;
-      case "response.done":
-        if (!event.response.output.some((item) => item.content?.some((part) => part.type === "output_audio"))) this.#waiting = null;
-        break;
-      case "input_audio_buffer.speech_started":
-        this.#waiting = null;
     }
   }
 
-  /** The speaker plays the first sample of an answer. */
-  sounded(now = performance.now()) {
-    this.#mark("sound", now);
-    this.#waiting = null;
+  /** The first time of each turn counts. */
+  mark(stage) {
+    const turn = this.turns.at(-1);
+    if (!turn || turn[stage] !== null) return;
+    turn[stage] = Math.max(0, Math.round(this.#clock() - turn.start));
+    this.#changed();
   }
 
-  #begin(how, now) {
-    this.#waiting = { how, began: now };
-    this.#turns.push(this.#waiting);
-    if (this.#turns.length > MAX_TURNS) this.#turns.shift();
+  #changed() {
+    this.dispatchEvent(new CustomEvent("change"));
+  }
+}
+
+/** Bars, newest turn first, with the figures beside them: nobody has to tell colors apart. */
+export class LatencyChart {
+  #box;
+  #latency;
+
+  constructor(latency, box) {
+    this.#box = box;
+    this.#latency = latency;
+    latency.addEventListener("change", () => this.#draw());
   }
 
-  #mark(stage, now) {
-    const turn = this.#waiting ?? (stage === "transcript" ? this.#turns.at(-1) : null);
-    if (!turn || stage in turn) return;
-    turn[stage] = Math.round(now - turn.began);
-    this.#render();
+  #draw() {
+    const { turns } = this.#latency;
+    const longest = Math.max(500, ...turns.map((turn) => Math.max(turn.transcript, turn.token, turn.sound)));
+    this.#box.replaceChildren(...turns.map((turn, index) => row(turn, index + 1, longest)).reverse());
   }
+}
 
-  #render() {
-    const longest = Math.max(1, ...this.#turns.flatMap((turn) => STAGES.map(([stage]) => turn[stage] ?? 0)));
-    const rows = this.#turns.map((turn, index) => {
-      const row = element("li", "");
-      const told = STAGES.filter(([stage]) => stage in turn).map(([stage, name]) => `${name.toLowerCase()} ${turn[stage]} ms`);
-      row.append(element("span", "turn", `${index + 1} ${turn.how}`));
-      const bars = element("span", "bars");
-      bars.setAttribute("role", "img");
-      bars.setAttribute("aria-label", `Turn ${index + 1}: ${told.join(", ")}`);
-      for (const [stage, name] of STAGES.filter(([stage]) => stage in turn)) {
-        const bar = element("span", `bar ${stage}`, `${turn[stage]} ms`);
-        bar.title = `${name}: ${turn[stage]} ms`;
-        bar.style.width = `${Math.max(6, (100 * turn[stage]) / longest)}%`;
-        bars.append(bar);
-      }
-      row.append(bars);
-      return row;
-    });
-    this.#list.replaceChildren(...rows.reverse());
+function row(turn, number, longest) {
+  const item = element("li", "turn");
+  item.append(element("span", "number", `${turn.how === "speech" ? "Spoken" : "Written"} turn ${number}`));
+  const figures = element("dl");
+  const bars = element("div", "bars");
+  bars.setAttribute("aria-hidden", "true");
+  for (const [stage, name] of STAGES) {
+    const value = turn[stage];
+    if (value === null) continue;
+    const bar = element("div", `bar ${stage}`);
+    bar.style.width = `${(100 * value) / longest}%`;
+    bars.append(bar);
+    const pair = element("div", stage);
+    pair.append(element("dt", "", name), element("dd", "", `${value.toLocaleString("en")} ms`));
+    figures.append(pair);
   }
+  item.append(bars, figures);
+  return item;
 }

@@ -1,36 +1,38 @@
-/** PCM16 as it travels: little-endian samples in base64. */
+/** 16-bit little-endian mono PCM, as it travels: samples, bytes and base64. */
 
-export const RATE = 24_000;
+/** Samples a second of the protocol's `audio/pcm`. */
+export const RATE = 24000;
 
-/** Characters that one call may spread over its arguments. */
-const CHUNK = 0x8000;
-
-export function toBase64(samples) {
-  const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
-  let text = "";
-  for (let start = 0; start < bytes.length; start += CHUNK) {
-    text += String.fromCharCode(...bytes.subarray(start, start + CHUNK));
+/** @param {Float32Array} samples full scale +-1 @returns {Int16Array} */
+export function toPcm(samples) {
+  const pcm = new Int16Array(samples.length);
+  for (let i = 0; i < samples.length; i++) {
+    const sample = Math.max(-1, Math.min(1, samples[i]));
+    pcm[i] = sample < 0 ? sample * 0x8000 : sample * 0x7fff;
   }
-  return btoa(text);
+  return pcm;
 }
 
+/** @param {Int16Array} pcm @returns {Float32Array} full scale +-1 */
+export function fromPcm(pcm) {
+  const samples = new Float32Array(pcm.length);
+  for (let i = 0; i < pcm.length; i++) samples[i] = pcm[i] / 0x8000;
+  return samples;
+}
+
+/** @param {ArrayBufferView} view @returns {string} base64 of its bytes */
+export function toBase64(view) {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  const pieces = [];
+  // In pieces: a call takes no more than some ten thousand arguments.
+  for (let at = 0; at < bytes.length; at += 0x8000) pieces.push(String.fromCharCode(...bytes.subarray(at, at + 0x8000)));
+  return btoa(pieces.join(""));
+}
+
+/** @param {string} text base64 of 16-bit samples; an odd last byte is left out @returns {Int16Array} */
 export function fromBase64(text) {
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  return new Int16Array(bytes.buffer, 0, bytes.length >> 1);
-}
-
-/** Full scale +-1 to PCM16. */
-export function toInt16(samples) {
-  return Int16Array.from(samples, (sample) => Math.max(-1, Math.min(1, sample)) * 32767);
-}
-
-/** The sound of a file, in whatever format the browser can read, as PCM16 at 24 kHz. */
-export async function decodeFile(file) {
-  const context = new OfflineAudioContext(1, 1, RATE);
-  const sound = await context.decodeAudioData(await file.arrayBuffer());
-  const mono = new Float32Array(sound.length);
-  for (let channel = 0; channel < sound.numberOfChannels; channel++) {
-    sound.getChannelData(channel).forEach((sample, index) => (mono[index] += sample / sound.numberOfChannels));
-  }
-  return toInt16(mono);
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length & ~1);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return new Int16Array(bytes.buffer);
 }

@@ -1,274 +1,275 @@
 /**
- * A client of the OpenAI Realtime protocol (GA) over one websocket, without any user interface: it keeps the connection, resumes the session
- * when it breaks, and runs tools. It knows nothing of microphones and speakers; it takes and gives PCM16 at 24 kHz.
+ * The OpenAI Realtime protocol (GA) over a websocket, for any page: connects, comes back by itself and resumes the same session.
  *
  *     const client = new RealtimeClient("ws://localhost:8001/v1/realtime");
- *     client.on("response.output_audio_transcript.delta", (event) => console.log(event.delta));
+ *     client.addEventListener("response.output_text.delta", ({detail}) => print(detail.delta));
  *     await client.connect();
  *     client.sendText("Hello!");
  *
- * Every server event is dispatched under its own type. Beside these there are:
+ * It fires, as `CustomEvent`s:
+ *   - every server event under its own `type`, and all of them as `event`; the detail is the event;
+ *   - `sent`: the detail is a client event that went out;
+ *   - `state`: `{state, delay, attempt, reason}`; see `STATES`; `delay` in milliseconds until the next attempt;
+ *   - `session`: `{how, id, lost}` once a session is there. `how` is `new`, `resumed` (the same conversation goes on) or `anew` (the
+ *     session `lost` is gone, and another has begun).
  *
- *     state       {state: "connecting" | "open" | "reconnecting" | "closed", reason, seconds, how}
- *     sent        every client event, as it is sent
- *     received    every server event
- *
- * `how` tells of an open connection: "new", "resumed" (the same conversation goes on), or "anew" (it could not be resumed).
+ * No DOM is used; Node 22 runs it, and an older one when it is given a `WebSocket`.
  */
 
 import { toBase64 } from "./pcm.js";
 
-/** Seconds before each try to connect again; the last holds for all further ones. A tenth is added or taken away, so that a crowd comes one by one. */
-const BACKOFF = [0.2, 0.5, 1, 2, 4, 8];
+/** `closed`: not connected, and nothing is under way. `waiting`: for the next attempt. */
+export const STATES = ["closed", "connecting", "open", "waiting"];
 
-/** Close codes after which coming back by itself would be wrong: the client's own goodbye, a refusal, a newer connection. */
-const FINAL = new Set([1000, 1008, 3000, 4001]);
+/** Milliseconds before the first attempt to come back, doubled for each further one. */
+const FIRST_DELAY = 500;
+/** The longest of them. */
+const LONGEST_DELAY = 15_000;
+/** Client events that wait for the connection to come back; sound and camera frames never wait. */
+const MAX_WAITING = 100;
+/** What is worth nothing a moment later. */
+const FLEETING = new Set(["input_audio_buffer.append", "input_audio_buffer.commit", "input_image_buffer.append"]);
 
-/** Bytes that may wait in the socket before sound is left out: a second of it. Late sound is worth nothing. */
-const MAX_WAITING = 64 * 1024;
+/** Close codes after which coming back by itself would be wrong: a wrong key, and a newer connection that has taken the session over. */
+const FINAL_CODES = new Map([
+  [3000, "The server did not accept the key."],
+  [4001, "This session goes on in another window or on another device."],
+]);
+/** Codes of an `error` after which the session exists no more. */
+const GONE = new Set(["session_not_found", "session_expired"]);
 
 export class RealtimeClient extends EventTarget {
-  #url;
-  #apiKey;
   #socket = null;
-  #sessionId = null;
-  #lastEventId = null;
-  #tries = 0;
-  #timer = null;
+  #timer = 0;
+  #attempt = 0;
+  #waiting = [];
   #wanted = false;
-  #tools = new Map();
+  #lastError = null;
+  #lost = null;
   #settings = {};
+  /** Settings that were changed while the connection was away. */
+  #unsent = {};
+  #options;
 
-  /** `url`: a `ws:` or `wss:` address. `apiKey`: where the server wants one; it travels as a subprotocol, the one way that browsers have. */
-  constructor(url, { apiKey = null } = {}) {
+  /**
+   * @param {string} url `ws:` or `wss:` address; its query is kept
+   * @param {{key?: string, sessionId?: string, session?: object, WebSocket?: Function, random?: () => number}} options
+   *   `key`: a key or a client secret. `sessionId`: a session to resume. `session`: settings that every new session begins with.
+   */
+  constructor(url, options = {}) {
     super();
-    this.#url = url;
-    this.#apiKey = apiKey;
+    this.url = url;
+    this.key = options.key ?? "";
+    this.sessionId = options.sessionId ?? null;
+    this.lastEventId = null;
     this.state = "closed";
+    this.#settings = options.session ?? {};
+    this.#options = { WebSocket: options.WebSocket ?? globalThis.WebSocket, random: options.random ?? Math.random };
   }
 
-  /** Call `listener` with the detail of every event of that type. Returns a function that ends it. */
-  on(type, listener) {
-    const heard = (event) => listener(event.detail);
-    this.addEventListener(type, heard);
-    return () => this.removeEventListener(type, heard);
-  }
-
-  get sessionId() {
-    return this.#sessionId;
-  }
-
-  /** Connect; resolves with the session once it is there, rejects where there will be none. */
+  /** Resolves once a session is there; rejects when the server refuses for good, or `disconnect` comes first. */
   connect() {
-    this.#wanted = true;
-    this.#tries = 0;
-    this.#open();
-    return new Promise((resolve, reject) => {
-      const ends = [
-        this.on("session.created", (event) => settle(resolve, event.session)),
-        this.on("state", ({ state, reason }) => state === "closed" && settle(reject, new Error(reason))),
-      ];
-      const settle = (how, what) => {
-        ends.forEach((end) => end());
-        how(what);
-      };
+    if (this.state === "open") return Promise.resolve();
+    const done = new Promise((resolve, reject) => {
+      const stop = new AbortController();
+      const settle = (act) => (stop.abort(), act());
+      this.addEventListener("session", () => settle(resolve), { signal: stop.signal });
+      const closed = ({ detail }) => detail.state === "closed" && settle(() => reject(new Error(detail.reason)));
+      this.addEventListener("state", closed, { signal: stop.signal });
     });
+    if (!this.#wanted) {
+      this.#wanted = true;
+      this.#attempt = 0;
+      this.#open();
+    } else if (this.state === "waiting") this.retry();
+    return done;
   }
 
-  /** Say goodbye. The session stays in the server's memory; the next `connect` goes on with it, unless it was forgotten. */
-  close() {
-    this.#wanted = false;
+  /** Closes, and stays closed. `forget`: the next `connect` begins another session. */
+  disconnect({ forget = false } = {}) {
+    if (forget) this.#forget();
+    this.#waiting = [];
+    this.#end("disconnected");
+  }
+
+  /** Try now instead of after the delay: the page knows that the network is back. */
+  retry() {
+    if (this.state !== "waiting") return;
     clearTimeout(this.#timer);
-    if (this.#socket) this.#socket.close(1000);
-    else this.#become("closed", { reason: "closed" });
+    this.#open();
   }
 
-  /** Begin anew with the next `connect`. */
-  forget() {
-    this.#sessionId = this.#lastEventId = null;
-  }
-
-  /** Go on with a session of before, of which nothing is known here but its id. */
-  remember(sessionId) {
-    this.#sessionId = sessionId;
-    this.#lastEventId = null;
-  }
-
-  /** Send any client event. False where nobody is connected: what is said into a broken connection is lost, and the caller knows. */
+  /**
+   * Send any client event. While the connection is away it waits, unless it is sound or a camera's frame, which are dropped.
+   * @returns {boolean} was it sent, or will it be?
+   */
   send(event) {
-    if (this.#socket?.readyState !== WebSocket.OPEN || this.state !== "open") return false;
-    this.#socket.send(JSON.stringify(event));
-    this.#emit("sent", event);
+    if (this.state === "open") {
+      this.#socket.send(JSON.stringify(event));
+      this.#emit("sent", event);
+      return true;
+    }
+    if (!this.#wanted || FLEETING.has(event.type) || this.#waiting.length >= MAX_WAITING) return false;
+    this.#waiting.push(event);
     return true;
   }
 
-  // Settings
-
-  /** Change settings of the session, by the shape of GA's `session`. They are kept for sessions that have to begin anew. */
-  update(session) {
+  /** Change the session, now and in every session that has to begin anew. @param {object} session GA, in part */
+  updateSession(session) {
     this.#settings = merged(this.#settings, session);
-    return this.send({ type: "session.update", session: { type: "realtime", ...session } });
+    if (this.state === "open") this.send({ type: "session.update", session: { type: "realtime", ...session } });
+    else this.#unsent = merged(this.#unsent, session);
   }
 
-  /** Offer a function to the model. `run` takes its arguments as an object, and returns its result, or a promise of it. */
-  addTool({ name, description, parameters }, run) {
-    this.#tools.set(name, { definition: { type: "function", name, description, parameters }, run });
-    this.#updateTools();
+  /** @param {Int16Array} pcm 24 kHz */
+  appendAudio(pcm) {
+    return this.send({ type: "input_audio_buffer.append", audio: toBase64(pcm) });
   }
 
-  removeTool(name) {
-    this.#tools.delete(name);
-    this.#updateTools();
+  commitAudio() {
+    return this.send({ type: "input_audio_buffer.commit" });
   }
 
-  #updateTools() {
-    this.update({ tools: [...this.#tools.values()].map((tool) => tool.definition) });
+  clearAudio() {
+    return this.send({ type: "input_audio_buffer.clear" });
   }
 
-  // What a person says and shows
-
-  sendText(text, { respond = true } = {}) {
-    return this.#say([{ type: "input_text", text }], respond);
+  /** What a camera sees now: an extension of this server. @param {string} image base64 or a `data:` URI */
+  appendFrame(image) {
+    return this.send({ type: "input_image_buffer.append", image });
   }
 
-  /** `url`: a `data:` URI of a picture. */
-  sendImage(url, { text = "", respond = true } = {}) {
-    const words = text ? [{ type: "input_text", text }] : [];
-    return this.#say([{ type: "input_image", image_url: url }, ...words], respond);
+  /** A message of the user, answered unless `respond` is false. @param {object[]} content parts, such as `{type: "input_text", text}` */
+  sendMessage(content, { respond = true } = {}) {
+    this.send({ type: "conversation.item.create", item: { type: "message", role: "user", content } });
+    if (respond) this.createResponse();
   }
 
-  /** `samples`: an Int16Array of PCM at 24 kHz. */
-  sendAudio(samples, { respond = true } = {}) {
-    return this.#say([{ type: "input_audio", audio: toBase64(samples) }], respond);
+  sendText(text, options) {
+    this.sendMessage([{ type: "input_text", text }], options);
   }
 
-  /** `base64`: of a whole file. This server takes clips; others don't. */
-  sendVideo(base64, { text = "", respond = true } = {}) {
-    const words = text ? [{ type: "input_text", text }] : [];
-    return this.#say([{ type: "input_video", video: base64 }, ...words], respond);
+  /** What a function returned; a response has to be asked for once all calls have returned. */
+  sendToolOutput(callId, output) {
+    const text = typeof output === "string" ? output : JSON.stringify(output);
+    this.send({ type: "conversation.item.create", item: { type: "function_call_output", call_id: callId, output: text } });
   }
 
-  #say(content, respond) {
-    const sent = this.send({ type: "conversation.item.create", item: { type: "message", role: "user", content } });
-    return sent && (!respond || this.respond());
+  createResponse(response) {
+    this.send(response ? { type: "response.create", response } : { type: "response.create" });
   }
 
-  /** Microphone sound, as it comes: an Int16Array of PCM at 24 kHz. */
-  appendAudio(samples) {
-    if (this.#socket && this.#socket.bufferedAmount > MAX_WAITING) return false;
-    return this.send({ type: "input_audio_buffer.append", audio: toBase64(samples) });
+  cancelResponse() {
+    this.send({ type: "response.cancel" });
   }
 
-  /** End a turn by hand, and have it answered. */
-  commit() {
-    return this.send({ type: "input_audio_buffer.commit" }) && this.respond();
+  /** Only `milliseconds` of this item's sound were heard. */
+  truncate(itemId, contentIndex, milliseconds) {
+    const event = { type: "conversation.item.truncate", item_id: itemId, content_index: contentIndex };
+    this.send({ ...event, audio_end_ms: Math.floor(milliseconds) });
   }
 
-  /** What a camera sees now; it joins the turn that is being spoken. */
-  showFrame(url) {
-    return this.send({ type: "input_image_buffer.append", image: url });
-  }
-
-  respond(response = {}) {
-    return this.send({ type: "response.create", response });
-  }
-
-  cancel() {
-    return this.send({ type: "response.cancel" });
-  }
-
-  /** Have the model forget what nobody heard of its answer: all that came after `ms` of its sound. */
-  truncate(itemId, ms) {
-    return this.send({ type: "conversation.item.truncate", item_id: itemId, content_index: 0, audio_end_ms: Math.floor(ms) });
-  }
-
-  // The connection
-
-  #open() {
-    this.#become(this.#tries ? "reconnecting" : "connecting", {});
-    const url = new URL(this.#url);
-    if (this.#sessionId) url.searchParams.set("session_id", this.#sessionId);
-    if (this.#sessionId && this.#lastEventId) url.searchParams.set("last_event_id", this.#lastEventId);
-    const protocols = this.#apiKey ? ["realtime", `openai-insecure-api-key.${this.#apiKey}`] : ["realtime"];
-    const socket = (this.#socket = new WebSocket(url, protocols));
-    socket.onmessage = (message) => socket === this.#socket && this.#receive(JSON.parse(message.data));
-    socket.onclose = (close) => socket === this.#socket && this.#lose(close);
-  }
-
-  #receive(event) {
-    this.#emit("received", event);
-    if (event.type === "session.created") this.#begin(event.session);
-    if (event.event_id) this.#lastEventId = event.event_id;
-    if (event.type === "error" && event.error.code === "session_not_found") this.forget();
-    this.#emit(event.type, event);
-    if (event.type === "response.done") this.#runTools(event.response);
-  }
-
-  #begin(session) {
-    const resumed = session.id === this.#sessionId;
-    const how = resumed ? "resumed" : this.#tries ? "anew" : "new";
-    this.#sessionId = session.id;
-    this.#tries = 0;
-    this.#become("open", { how });
-    if (!resumed && Object.keys(this.#settings).length) this.update(this.#settings);
-  }
-
-  #lose({ code, reason }) {
-    this.#socket = null;
-    // A session that is gone is no reason to stay away: it begins anew.
-    const again = this.#wanted && (!FINAL.has(code) || reason.endsWith("session_not_found"));
-    if (!again) {
-      this.#wanted = false;
-      this.#become("closed", { code, reason: reason || `closed with ${code}` });
-      return;
-    }
-    const seconds = BACKOFF[Math.min(this.#tries, BACKOFF.length - 1)] * (0.9 + 0.2 * Math.random());
-    this.#tries += 1;
-    this.#become("reconnecting", { code, reason, seconds });
-    this.#timer = setTimeout(() => this.#open(), seconds * 1000);
-  }
-
-  #become(state, detail) {
-    this.state = state;
-    this.#emit("state", { state, ...detail });
+  /** Asks for an item as the server keeps it: `conversation.item.retrieved`. */
+  retrieve(itemId) {
+    this.send({ type: "conversation.item.retrieve", item_id: itemId });
   }
 
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  // Tools
-
-  /** Every function that the answer calls is run; once all have returned, the model goes on. */
-  async #runTools(response) {
-    const calls = response.output.filter((item) => item.type === "function_call" && this.#tools.has(item.name));
-    if (response.status !== "completed" || !calls.length) return;
-    await Promise.all(
-      calls.map(async (call) => {
-        const output = await this.#run(call);
-        this.send({ type: "conversation.item.create", item: { type: "function_call_output", call_id: call.call_id, output } });
-      }),
-    );
-    this.respond();
+  #enter(state, detail = {}) {
+    this.state = state;
+    this.#emit("state", { state, attempt: this.#attempt, delay: 0, reason: "", ...detail });
   }
 
-  /** What goes wrong is told to the model, which can do something about it. */
-  async #run(call) {
+  #forget() {
+    this.#lost = this.sessionId ?? this.#lost;
+    this.sessionId = this.lastEventId = null;
+  }
+
+  #address() {
+    const address = new URL(this.url);
+    if (this.sessionId) address.searchParams.set("session_id", this.sessionId);
+    if (this.lastEventId) address.searchParams.set("last_event_id", this.lastEventId);
+    return address.href;
+  }
+
+  #open() {
+    this.#lastError = null;
+    this.#enter("connecting");
+    const protocols = this.key ? ["realtime", `openai-insecure-api-key.${this.key}`] : ["realtime"];
+    let socket;
     try {
-      const result = await this.#tools.get(call.name).run(JSON.parse(call.arguments || "{}"));
-      return typeof result === "string" ? result : JSON.stringify(result ?? null);
+      socket = new this.#options.WebSocket(this.#address(), protocols);
     } catch (error) {
-      return JSON.stringify({ error: String(error) });
+      this.#end(`The address or the key can't be used: ${error.message}`);
+      return;
     }
+    this.#socket = socket;
+    socket.onmessage = ({ data }) => this.#socket === socket && this.#receive(JSON.parse(data));
+    socket.onclose = ({ code, reason }) => this.#socket === socket && this.#closed(code, reason);
+  }
+
+  #receive(event) {
+    if (event.type === "session.created") this.#begin(event.session);
+    if (event.type === "error") {
+      this.#lastError = event.error;
+      if (GONE.has(event.error.code)) this.#forget();
+    } else if (event.event_id) this.lastEventId = event.event_id;
+    this.#emit(event.type, event);
+    this.#emit("event", event);
+  }
+
+  /** `session.created`: of the session that was asked for, or of another. */
+  #begin(session) {
+    const asked = this.sessionId ?? this.#lost;
+    const how = session.id === this.sessionId ? "resumed" : asked ? "anew" : "new";
+    this.sessionId = session.id;
+    this.#lost = null;
+    this.#attempt = 0;
+    this.#enter("open");
+    this.#emit("session", { how, id: session.id, lost: how === "anew" ? asked : null });
+    const missing = how === "resumed" ? this.#unsent : this.#settings;
+    this.#unsent = {};
+    if (Object.keys(missing).length) this.updateSession(missing);
+    for (const event of this.#waiting.splice(0)) this.send(event);
+  }
+
+  #closed(code, reason) {
+    const error = this.#lastError;
+    if (FINAL_CODES.has(code)) return this.#end(error?.message ?? FINAL_CODES.get(code));
+    if (reason.startsWith("idle")) return this.#end("The server let go of a silent connection.");
+    const lost = error && GONE.has(error.code) && this.#attempt === 0;
+    const bound = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#attempt);
+    // Chance: or all clients of a server that restarts would come back at the same moment.
+    const delay = lost ? 0 : bound * (0.5 + this.#options.random() / 2);
+    this.#attempt += 1;
+    this.#socket = null;
+    this.#timer = setTimeout(() => this.#open(), delay);
+    this.#enter("waiting", { delay, reason: error?.message || reason || "The connection was lost." });
+  }
+
+  #end(reason) {
+    clearTimeout(this.#timer);
+    this.#wanted = false;
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close(1000);
+    if (this.state !== "closed") this.#enter("closed", { reason });
   }
 }
 
-/** `base` with what `patch` says in its place; objects merge by key, as the server does. */
+/** `patch` over `base`, objects by key, as the server merges them; lists and null replace. */
 function merged(base, patch) {
-  const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
-  const both = { ...base };
+  const result = { ...base };
   for (const [key, value] of Object.entries(patch)) {
-    both[key] = isObject(value) && isObject(base[key]) ? merged(base[key], value) : value;
+    const both = isObject(value) && isObject(result[key]) && value.type === result[key].type;
+    result[key] = both ? merged(result[key], value) : value;
   }
-  return both;
+  return result;
+}
+
+function isObject(value) {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
 }

@@ -1,56 +1,81 @@
-import { RATE } from "./pcm.js";
+/** The loudspeaker: plays answers item by item, and knows what of each was really heard. */
 
-/** The loudspeaker. It knows, for each item of the conversation, how much of its sound was heard. */
-export class Speaker {
+import { RATE, fromBase64, fromPcm } from "./pcm.js";
+
+export class Speaker extends EventTarget {
   #context = null;
   #node = null;
-  #starting = null;
-  #heard = new Map();
-  #cleared = [];
+  #gain = null;
+  #clears = new Map();
+  #lastClear = 0;
+  /** Items that were interrupted: what still comes of them is not played. */
+  #interrupted = new Set();
+  playing = false;
+  /** Samples of each item that came. */
+  #received = new Map();
 
-  constructor({ onLevel = () => {}, onFirstSound = () => {} } = {}) {
-    this.onLevel = onLevel;
-    this.onFirstSound = onFirstSound;
-    this.playing = null;
-    /** Sum of the levels that were played: above nothing, something was heard. */
-    this.energy = 0;
-  }
-
-  /** Browsers let a page sound only after a click or a key: call it from one. */
-  start() {
-    this.#starting ??= this.#start();
-    return this.#starting.then(() => this.#context.resume());
-  }
-
-  async #start() {
-    this.#context = new AudioContext({ sampleRate: RATE });
-    await this.#context.audioWorklet.addModule(new URL("./playback-worklet.js", import.meta.url));
+  /** Has to be called from a click or a key for the first time: browsers let no page sound before. */
+  async start() {
+    if (this.#node) return this.#context.resume();
+    this.#context ??= new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
+    await this.#context.audioWorklet.addModule(new URL("playback-worklet.js", import.meta.url));
+    if (this.#node) return;
     this.#node = new AudioWorkletNode(this.#context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
-    this.#node.port.onmessage = ({ data }) => this.#played(data);
-    this.#node.connect(this.#context.destination);
+    this.#node.port.onmessage = ({ data }) => this.#told(data);
+    this.#gain = this.#context.createGain();
+    this.#node.connect(this.#gain).connect(this.#context.destination);
+    await this.#context.resume();
   }
 
-  /** Play PCM16 at 24 kHz after all that was given before. */
-  async play(item, sound) {
-    await this.start();
-    if (this.playing === null) this.playing = item;
-    this.#node.port.postMessage({ item, sound }, [sound.buffer]);
+  /** @param {number} value 0 to 1 */
+  set volume(value) {
+    if (this.#gain) this.#gain.gain.value = value;
   }
 
-  /** Be silent at once. Resolves with the item that was playing and how many ms of it were heard; null where nothing played. */
-  async stop() {
-    if (this.playing === null || !this.#node) return null;
-    this.#node.port.postMessage({ clear: true });
-    return new Promise((resolve) => this.#cleared.push(resolve));
+  /** @param {string} base64 PCM16 at 24 kHz of the item's part `index` */
+  push(item, index, base64) {
+    if (!this.#node || this.#interrupted.has(item)) return;
+    const samples = fromPcm(fromBase64(base64));
+    if (!samples.length) return;
+    this.playing = true;
+    this.#received.set(item, (this.#received.get(item) ?? 0) + samples.length);
+    this.#node.port.postMessage({ type: "push", item, index, samples }, [samples.buffer]);
   }
 
-  #played({ item, samples, level, idle, cleared = false }) {
-    this.energy += level;
-    this.onLevel(idle ? 0 : level);
-    if (item !== null && samples && !this.#heard.has(item)) this.onFirstSound(item);
-    if (item !== null) this.#heard.set(item, samples);
-    const was = this.playing;
-    this.playing = idle ? null : item;
-    if (cleared) this.#cleared.shift()?.(was === null || item === null ? null : { item, ms: (samples * 1000) / RATE });
+  /**
+   * Silence, at once.
+   * @returns {Promise<{item: string, index: number, milliseconds: number}[]>} the items that were cut, and how much of each was heard
+   */
+  async interrupt() {
+    if (!this.#node || !this.playing) return [];
+    this.playing = false;
+    for (const item of this.#received.keys()) this.#interrupted.add(item);
+    const id = ++this.#lastClear;
+    const cleared = new Promise((resolve) => this.#clears.set(id, resolve));
+    this.#node.port.postMessage({ type: "clear", id });
+    const late = (this.#context.outputLatency || 0) * RATE; // played, and still on its way to the ear
+    const cut = await cleared;
+    return cut.map(({ item, index, played }) => ({ item, index, milliseconds: (Math.max(0, played - late) / RATE) * 1000 }));
+  }
+
+  #told(data) {
+    switch (data.type) {
+      case "cleared":
+        this.#clears.get(data.id)(data.cut);
+        this.#clears.delete(data.id);
+        this.#received.clear();
+        this.#tell("idle");
+        break;
+      case "idle":
+        this.playing = false;
+        this.#tell("idle");
+        break;
+      default:
+        this.#tell(data.type, data);
+    }
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }

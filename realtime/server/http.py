@@ -15,7 +15,6 @@ from websockets.typing import Subprotocol
 
 from realtime.errors import ClientError
 from realtime.server.credentials import offered
-from realtime.server.pages import Pages
 from realtime.wire.codec import encode_json
 from realtime.wire.server import ErrorInfo
 
@@ -36,7 +35,7 @@ realtime: a voice server that speaks the OpenAI Realtime protocol over websocket
 
   {STANDARD_PATH}   GA; beta with the header OpenAI-Beta: realtime=v1
   {CLASSIC_PATH}   classic
-  /              talk to it, in a browser
+  /              this, or for browsers a page to talk with
   /healthz       is it alive
   /readyz        is it ready for new sessions
   /metrics       what it counts and measures, for Prometheus
@@ -90,9 +89,9 @@ def transcribes_only(request: Request) -> bool:
     return parse_qs(_target(request).query).get("intent") == ["transcription"]
 
 
-def page(request: Request, method: str, pages: Pages) -> Response:
+def page(request: Request, method: str) -> Response:
     """What stands at an address that is no websocket's."""
-    response = pages.answer(path(request), request) or _page(path(request))
+    response = _page(path(request))
     if method not in ("GET", "HEAD"):
         return wrong_method("GET", "HEAD")
     if method == "HEAD":

@@ -264,7 +264,7 @@ class Listener:
         if path in health.PATHS and method == "GET":
             return await self._tell_health(socket, request)
         if path not in http.PATHS:
-            return http.page(request, method, self._pages)
+            return self._pages.answer(request, method) or http.page(request, method)
         if method != "GET":
             return http.wrong_method("GET")
         if self._health.draining and not self._sockets:

@@ -1,10 +1,10 @@
-"""The page in a real Chromium, whose microphone hears a human recording."""
+"""The page that the daemon serves, in a real Chromium: spoken to, written to, interrupted, cut off."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import socket
+from base64 import b64encode
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -12,236 +12,371 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.async_api import Page
+from websockets.asyncio.server import ServerConnection, serve
 
-from realtime.server.keys import hashed
-from tests.e2e.conftest import Start
-from tests.e2e.test_tools import call
-from tests.rigs.browser import NARROW, browsing, sound_file, until
+from tests.e2e.conftest import Start, need_models
+from tests.rigs.browser import SPOKEN_TO, browser, sounding, until, visit
 from tests.rigs.chat_endpoint import ChatEndpoint, answer, chunk
 from tests.rigs.daemon import SCRIPTED, SCRIPTED_EARS, Daemon
+from tests.rigs.film import film
 from tests.rigs.pictures import drawn
-from tests.rigs.recordings import recordings, word_error_rate
-from tests.rigs.sounds import silence, voice
+from tests.rigs.recordings import Recording, recordings, word_error_rate
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
-SPEECH = "priv-recordintro"
-"""Said in one breath."""
+KEY = "a-key-of-this-test-alone"
+FEEDBACK_MS = 250
+"""Milliseconds within which the audio thread and the tap beside it tell what they do, on a busy machine."""
 
-STORY = "Once upon a time there was a fox. " + "It went on and on through the woods, and never came home. " * 5
-"""Twenty seconds of the scripted voice."""
-
-
-def speech() -> tuple[str, Any]:
-    recording = next(recording for recording in recordings() if recording.path.stem == SPEECH)
-    return recording.text, voice(recording.audio)
+LONG_ANSWER = "Let me tell you about the sea. " + "The waves come in, and the waves go out again, all day and all night. " * 12
 
 
-async def visit(page: Page, daemon: Daemon) -> None:
-    await page.goto(daemon.address.replace("ws://", "http://"))
-    await page.wait_for_selector("#status.open")
-    await page.evaluate("""() => {
-        window.seen = [];
-        for (const side of ["sent", "received"]) realtime.client.on(side, (event) => seen.push(event));
-    }""")
+def page_of(daemon: Daemon) -> str:
+    return daemon.url("/").replace("ws:", "http:")
+
+
+def spoken(words: str) -> Recording:
+    return next(recording for recording in recordings() if recording.text.startswith(words))
+
+
+async def bubbles(page: Page) -> list[list[str]]:
+    """What somebody sees: who, and the words."""
+    script = "(all) => all.map((each) => [each.querySelector('.who').textContent, each.querySelector('.text').textContent])"
+    return await page.eval_on_selector_all("#transcript .message:not([hidden])", script)  # type: ignore[no-any-return]
+
+
+async def events(page: Page, direction: str, kind: str) -> list[dict[str, Any]]:
+    """Those of a kind that the inspector has."""
+    lines = (await page.evaluate("realtime.inspector.transcript")).splitlines()
+    parsed = (json.loads(line[2:]) for line in lines if line.startswith(direction))
+    return [event for event in parsed if event["type"] == kind]
 
 
 async def write(page: Page, text: str) -> None:
     await page.fill("#text", text)
-    await page.click("#send")
+    await page.press("#text", "Enter")
 
 
-async def seen(page: Page, type: str) -> dict[str, Any]:
-    """The first event of that type, sent or received; waits for it."""
-    await until(page, f"seen.some((event) => event.type === {json.dumps(type)})")
-    event: dict[str, Any] = await page.evaluate(f"() => seen.find((event) => event.type === {json.dumps(type)})")
-    return event
+async def answered(page: Page, count: int = 1) -> None:
+    await until(page, f"document.querySelectorAll('.message.assistant.done').length >= {count}")
 
 
-async def bubbles(page: Page) -> list[str]:
-    return await page.locator(".bubble .words").all_inner_texts()
-
-
-async def test_somebody_speaks_and_is_answered_by_voice(embedded: Daemon, tmp_path: Path) -> None:
-    text, sound = speech()
-    microphone = sound_file(tmp_path / "microphone.wav", np.concatenate([silence(1), sound, silence(30)]))
-    async with browsing(microphone) as page:
-        await visit(page, embedded)
+async def test_who_speaks_is_understood_and_answered_aloud(embedded: Daemon, tmp_path: Path) -> None:
+    said = spoken("Please enter your password")
+    async with browser(sounding(tmp_path / "microphone.wav", said.audio)) as chromium, visit(chromium, page_of(embedded)) as page:
         await page.click("#talk")
-        await page.wait_for_selector("#talk[aria-pressed=true]")
-        await page.wait_for_selector(".bubble.user:not(.live)")
-        await page.wait_for_selector(".bubble.assistant")
-        assert word_error_rate([text], [(await bubbles(page))[0]]) <= 0.15
-        await until(page, "realtime.speaker.energy > 1")
-        await until(page, "document.querySelectorAll('#latency-list .bar').length >= 3")
-        stages = await page.locator("#latency-list .bars").first.get_attribute("aria-label")
-        assert stages is not None
-        assert all(stage in stages for stage in ("transcript", "first token", "first sound"))
+        await until(page, "document.querySelector('.message.user.done')")
+        await until(page, "document.querySelector('.message.assistant.done')")
+        await until(page, "heard.loudest > 0.01 && !realtime.speaker.playing")
+        (who, words), (other, reply) = await bubbles(page)
+        assert (who, other) == ("You", "Assistant")
+        assert word_error_rate([said.text], [words]) < 0.2, words
+        assert reply
+        (turn,) = await page.evaluate("realtime.latency.turns")
+        assert 0 < turn["transcript"] <= turn["token"] <= turn["sound"]
+        assert await page.locator("#latency dd").count() == 3
 
 
-async def test_a_picture_and_a_text_are_sent_and_answered(start: Start, endpoint: ChatEndpoint, tmp_path: Path) -> None:
-    endpoint.script(answer("A red square."))
-    (tmp_path / "red.png").write_bytes(drawn("PNG", (300, 200)))
-    daemon = start(*SCRIPTED_EARS, OPENAI_BASE_URL=endpoint.base_url)
-    async with browsing() as page:
-        await visit(page, daemon)
-        await page.fill("#text", "What is this?")
-        await page.set_input_files("#file", str(tmp_path / "red.png"))
-        await until(page, "document.querySelector('.bubble.assistant:not(.live)')")
-        assert await bubbles(page) == ["What is this?", "A red square."]
-        assert await page.evaluate("() => document.querySelector('.bubble.user img').naturalWidth") == 300
-        [request] = endpoint.requests
-        assert [part["type"] for part in request.body["messages"][-1]["content"]] == ["image_url", "text"]
+async def test_a_picture_and_a_text_are_sent_and_answered(embedded: Daemon) -> None:
+    async with browser() as chromium, visit(chromium, page_of(embedded)) as page:
+        await page.set_input_files("#file", {"name": "red.png", "mimeType": "image/png", "buffer": drawn("PNG", (640, 480))})
+        await until(page, "document.querySelector('#attachments img')")
+        await write(page, "What do you see?")
+        await answered(page)
+        assert await page.locator(".message.user .images img").count() == 1
+        assert await until(page, "document.querySelector('.message.user img').naturalWidth") == 640
+        assert [who for who, _ in await bubbles(page)] == ["You", "Assistant"]
+        assert (await bubbles(page))[1][1].startswith("I can't see pictures.")
 
 
-async def test_speaking_into_the_answer_silences_it_and_cuts_it_to_what_was_heard(
-    start: Start, endpoint: ChatEndpoint, tmp_path: Path
-) -> None:
-    endpoint.script(answer(STORY), answer("Yes?"))
-    daemon = start(*SCRIPTED_EARS, OPENAI_BASE_URL=endpoint.base_url)
-    _, sound = speech()
-    microphone = sound_file(tmp_path / "microphone.wav", np.concatenate([silence(1), sound, silence(5), sound, silence(30)]))
-    async with browsing(microphone) as page:
-        await visit(page, daemon)
+NOTE_TIMES = """
+    window.times = {};
+    realtime.client.addEventListener('sent', ({detail}) => {
+        if (detail.type === 'conversation.item.truncate') times.cut = performance.now();
+    });
+    realtime.speaker.addEventListener('started', () => (times[times.cut ? 'again' : 'first'] ??= performance.now()));
+"""
+
+
+async def test_who_speaks_into_an_answer_silences_it_and_it_is_cut_at_what_was_heard(start: Start, endpoint: ChatEndpoint) -> None:
+    need_models("base")
+    daemon = start(OPENAI_BASE_URL=endpoint.base_url)
+    endpoint.script(answer(LONG_ANSWER), answer("Yes?"))
+    wav = spoken("Please enter your password").path.read_bytes()
+    async with browser() as chromium, visit(chromium, page_of(daemon), SPOKEN_TO) as page:
+        await page.evaluate(NOTE_TIMES)
         await page.click("#talk")
-        truncate = await seen(page, "conversation.item.truncate")
-        assert 1000 < truncate["audio_end_ms"] < 10_000, "of twenty seconds"
-        await seen(page, "conversation.item.truncated")
-        await page.wait_for_selector(".bubble.assistant.cut")
-        await until(page, "seen.filter((event) => event.type === 'response.done').length === 2")
-        heard = endpoint.requests[1].body["messages"][-2]
-        assert heard["role"] == "assistant"
-        assert STORY.startswith(heard["content"])
-        assert len(heard["content"]) < len(STORY) / 2
+        await until(page, "document.querySelector('#dock[data-phase=listening]')")
+        await write(page, "Tell me about the sea.")
+        await until(page, "performance.now() - times.first > 1500")
+        await page.evaluate("say", b64encode(wav).decode())
+        await until(page, "document.querySelector('.message.assistant.cut') && times.again")
+        (truncate,) = await events(page, ">", "conversation.item.truncate")
+        (truncated,) = await events(page, "<", "conversation.item.truncated")
+        assert truncated["audio_end_ms"] == truncate["audio_end_ms"]
+        times, sounded = await page.evaluate("times"), await page.evaluate("heard.times")
+        assert 1000 < truncate["audio_end_ms"] <= times["cut"] - times["first"] + FEEDBACK_MS
+        assert any(times["first"] < at < times["cut"] for at in sounded)
+        assert [at for at in sounded if times["cut"] + FEEDBACK_MS < at < times["again"] - FEEDBACK_MS] == []
+        assert [who for who, _ in await bubbles(page)] == ["You", "Assistant", "You", "Assistant"]
+        unheard = await until(page, "document.querySelector('.message.cut .unheard')?.textContent")
+        assert LONG_ANSWER.endswith(unheard)
+        assert len(unheard) > len(LONG_ANSWER) / 2
+        await until(page, "document.querySelectorAll('.message.assistant.done').length === 1")
+        assert len(endpoint.requests) == 2
+        (heard,) = [message for message in endpoint.requests[1].body["messages"] if message["role"] == "assistant"]
+        assert len(heard["content"]) < len(LONG_ANSWER) / 2  # the model is not told what nobody heard
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+async def test_push_to_talk_by_the_keyboard(scripted: Daemon) -> None:
+    async with browser() as chromium, visit(chromium, page_of(scripted), SPOKEN_TO) as page:
+        await page.check("[name=talk][value=push]", force=True)
+        await page.focus("#talk")
+        await page.keyboard.down(" ")
+        await until(page, "realtime.inspector.sent('input_audio_buffer.append') >= 10")
+        await page.keyboard.up(" ")
+        await answered(page)
+        assert len(await events(page, ">", "input_audio_buffer.commit")) == 1
+        assert (await bubbles(page))[0][0] == "You"
 
 
-async def test_after_a_restart_of_the_server_the_conversation_goes_on(start: Start, tmp_path: Path) -> None:
-    options = (*SCRIPTED, "--port", str(free_port()), "--state-dir", str(tmp_path))
-    daemon = start(*options)
-    async with browsing() as page:
-        await visit(page, daemon)
-        await write(page, "My name is Ada.")
-        await page.wait_for_selector(".bubble.assistant:not(.live)")
-        session = await page.inner_text("#session-id")
-        daemon.signal(SIGKILL)
-        await page.wait_for_selector("#status.reconnecting")
-        await asyncio.to_thread(daemon.wait)
-        start(*options)
-        await page.wait_for_selector("text=the conversation goes on")
-        assert await page.inner_text("#session-id") == session
-        await write(page, "What is my name?")
-        await until(page, "document.querySelectorAll('.bubble.assistant:not(.live)').length === 2")
-        assert len(await bubbles(page)) == 4, "nothing twice"
+@pytest.mark.parametrize(("kind", "part"), [("audio/wav", "input_audio"), ("video/mp4", "input_video")])
+async def test_sounds_and_clips_are_sent(scripted: Daemon, kind: str, part: str) -> None:
+    file = spoken("Please enter your password").path.read_bytes() if kind == "audio/wav" else film()
+    async with browser() as chromium, visit(chromium, page_of(scripted)) as page:
+        await page.set_input_files("#file", {"name": "it", "mimeType": kind, "buffer": file})
+        await until(page, "document.querySelector('#attachments li')")
+        await page.click("#send")
+        await answered(page)
+        (sent,) = await events(page, ">", "conversation.item.create")
+        assert [each["type"] for each in sent["item"]["content"]] == [part]
+        if part == "input_video":
+            await until(page, "document.querySelector('.message.user img')?.naturalWidth")
 
 
-async def test_a_page_that_is_loaded_again_shows_the_conversation_and_a_forgotten_one_begins_anew(start: Start, tmp_path: Path) -> None:
-    options = (*SCRIPTED, "--port", str(free_port()))
-    daemon = start(*options, "--state-dir", str(tmp_path / "one"))
-    async with browsing() as page:
-        await visit(page, daemon)
-        await write(page, "Hello.")
-        await page.wait_for_selector(".bubble.assistant:not(.live)")
-        before = await bubbles(page)
-        await page.reload()
-        await until(page, "document.querySelectorAll('.bubble').length === 2")
-        assert await bubbles(page) == before
-        await asyncio.to_thread(daemon.stop)
-        start(*options, "--state-dir", str(tmp_path / "two"))
-        await page.wait_for_selector("text=this is a new one")
-        await write(page, "Hello again.")
-        await until(page, "document.querySelectorAll('.bubble.assistant:not(.live)').length === 2")
-
-
-async def test_a_server_that_wants_a_key_is_given_one(start: Start, tmp_path: Path) -> None:
-    key, keys = "a-long-random-key", tmp_path / "keys"
-    keys.write_text(f"phone:{hashed(key).hex()}\n")
-    daemon = start(*SCRIPTED, "--api-keys-file", str(keys))
-    async with browsing() as page:
-        await page.goto(daemon.address.replace("ws://", "http://"))
-        await page.wait_for_selector("text=This server wants a key")
-        await until(page, "document.activeElement.id === 'key'")
-        await page.keyboard.type(key)
-        await page.keyboard.press("Enter")
-        await page.wait_for_selector("#status.open")
+async def test_what_the_camera_sees_is_sent(scripted: Daemon) -> None:
+    async with browser() as chromium, visit(chromium, page_of(scripted)) as page:
+        await page.click("#camera")
+        await until(page, "realtime.inspector.sent('input_image_buffer.append') >= 2")
+        await page.click("#camera")
+        assert await page.is_hidden("#camera-box")
 
 
 async def test_a_tool_runs_in_the_page(start: Start, endpoint: ChatEndpoint) -> None:
-    name = chunk({"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "set_page_colour", "arguments": ""}}]})
-    arguments = call(0, "c", '{"colour":"green"}')[1:]
-    endpoint.script(answer(name, *arguments, finish_reason="tool_calls"), answer("It is green now."))
     daemon = start(*SCRIPTED_EARS, OPENAI_BASE_URL=endpoint.base_url)
-    async with browsing() as page:
-        await visit(page, daemon)
-        await page.check("#tool-set_page_colour")
-        await write(page, "Make it green.")
-        await page.wait_for_selector("text=It is green now.")
-        assert await page.evaluate("() => document.documentElement.style.getPropertyValue('--hue')") == "150"
-        assert "→ The page is green now." in await bubbles(page)
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "set_page_color", "arguments": '{"color":"teal"}'}}
+    endpoint.script(answer(chunk({"tool_calls": [call]}), finish_reason="tool_calls"), answer("It is teal now."))
+    async with browser() as chromium, visit(chromium, page_of(daemon)) as page:
+        await write(page, "Make it teal.")
+        await until(page, "document.querySelector('.message.assistant.done .text')?.textContent.includes('teal now')")
+        assert await page.evaluate("document.documentElement.style.getPropertyValue('--accent')") == "teal"
+        assert [who for who, _ in await bubbles(page)] == ["You", "Tool · set_page_color", "Result", "Assistant"]
 
 
-async def test_push_to_talk_by_the_space_bar(start: Start, endpoint: ChatEndpoint, tmp_path: Path) -> None:
-    _, sound = speech()
-    microphone = sound_file(tmp_path / "microphone.wav", np.concatenate([sound, sound, sound, sound, silence(30)]))
-    daemon = start(*SCRIPTED)
-    async with browsing(microphone) as page:
-        await visit(page, daemon)
-        await page.select_option("#turns", "push")
-        await page.click("#settings button[type=submit]")
-        await until(page, "seen.some((event) => event.type === 'session.updated' && event.session.audio.input.turn_detection === null)")
-        await page.focus("#talk")
-        await page.keyboard.down("Space")
-        await until(page, "seen.filter((event) => event.type === 'input_audio_buffer.append').length > 30")
-        await page.keyboard.up("Space")
-        await seen(page, "input_audio_buffer.committed")
-        await page.wait_for_selector(".bubble.assistant:not(.live)")
+async def test_a_tool_that_the_page_has_not_is_answered_by_hand(start: Start, endpoint: ChatEndpoint) -> None:
+    daemon = start(*SCRIPTED_EARS, OPENAI_BASE_URL=endpoint.base_url)
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    endpoint.script(answer(chunk({"tool_calls": [call]}), finish_reason="tool_calls"), answer("It snows."))
+    async with browser() as chromium, visit(chromium, page_of(daemon)) as page:
+        await page.click("#tab-tools")
+        await page.fill("#own-tools", '[{"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}]')
+        await page.dispatch_event("#own-tools", "change")
+        await write(page, "How is the weather?")
+        await page.fill(".reply input", "snow")
+        await page.press(".reply input", "Enter")
+        await answered(page)
+        assert (await bubbles(page))[-1] == ["Assistant", "It snows."]
 
 
-async def test_events_are_searched_and_taken_along(scripted: Daemon, tmp_path: Path) -> None:
-    async with browsing() as page:
-        await visit(page, scripted)
-        await write(page, "A needle in a haystack.")
-        await seen(page, "response.done")
+async def test_settings_reach_the_session_and_name_only_what_changed(scripted: Daemon) -> None:
+    async with browser() as chromium, visit(chromium, page_of(scripted)) as page:
+        await page.click("#connect")
+        await until(page, "document.querySelector('#status[data-state=open]')")
+        await page.select_option("[name=modality]", "text")
+        await page.select_option("[name=turns]", "semantic_vad")
+        await until(page, "realtime.inspector.received('session.updated') >= 3")
+        *_, first, second = await events(page, ">", "session.update")
+        assert first["session"] == {"type": "realtime", "output_modalities": ["text"]}
+        *_, told = await events(page, "<", "session.updated")
+        assert told["session"]["output_modalities"] == ["text"]
+        assert told["session"]["audio"]["input"]["turn_detection"]["type"] == "semantic_vad"
+        assert second["session"]["audio"].keys() == {"input"}
+        await write(page, "Hello")
+        await answered(page)
+        assert await page.evaluate("heard.loudest") == 0
+
+
+async def test_the_inspector_filters_and_saves_a_transcript(scripted: Daemon) -> None:
+    async with browser() as chromium, visit(chromium, page_of(scripted)) as page:
+        await write(page, "Hello")
+        await answered(page)
         await page.click("#tab-events")
-        await page.fill("#filter", "needle")
-        first = page.locator("#event-list details").first
-        assert "conversation.item.create" in await first.inner_text()
-        await first.locator("summary").click()
-        await first.locator("pre", has_text="A needle in a haystack.").wait_for()
-        async with page.expect_download() as download:
-            await page.click("#download")
-        file = await (await download.value).path()
-        lines = (await asyncio.to_thread(Path(file).read_text)).splitlines()
-        assert {line[0] for line in lines} == {"+", "<", ">"}
-        assert next(json.loads(line[2:])["type"] for line in lines if line[0] == "<") == "session.created"
+        await page.select_option("#direction", ">")
+        await page.fill("#search", "response.create")
+        await until(page, "document.querySelectorAll('#events li').length === 1")
+        async with page.expect_download() as saving:
+            await page.click("#events-save")
+        path = await (await saving.value).path()
+        assert path.read_text() == '> {"type":"response.create"}\n'
 
 
-async def test_the_camera_shows_itself_and_is_seen(start: Start) -> None:
-    daemon = start(*SCRIPTED)
-    async with browsing(size=NARROW, dark=True) as page:
-        await visit(page, daemon)
-        await page.click("#camera")
-        frame = await seen(page, "input_image_buffer.append")
-        assert frame["image"].startswith("data:image/jpeg;base64,")
-        assert await page.is_visible("#camera-view")
-        await page.click("#camera")
-        assert not await page.is_visible("#camera-view")
+async def test_a_server_with_keys_wants_one(start: Start) -> None:
+    daemon = start(*SCRIPTED, REALTIME_API_KEYS=f"test={KEY}")
+    async with browser() as chromium, visit(chromium, page_of(daemon)) as page:
+        await page.click("#connect")
+        await until(page, "document.querySelector('.note.error')")
+        assert await page.get_attribute("#status", "data-state") == "closed"
+        await page.fill("[name=key]", KEY)
+        await page.click("#connect")
+        await until(page, "document.querySelector('#status[data-state=open]')")
+        assert KEY not in await page.evaluate("JSON.stringify(localStorage)")
 
 
-async def test_everything_can_be_reached_by_the_keyboard_and_has_a_name(scripted: Daemon) -> None:
-    async with browsing() as page:
-        await visit(page, scripted)
-        nameless = await page.evaluate("""() => [...document.querySelectorAll("button, input, textarea, select")]
-            .filter((control) => !(control.innerText || control.ariaLabel || control.labels?.length)).map((control) => control.id)""")
-        assert nameless == []
-        reached = set()
-        for _ in range(40):
-            await page.keyboard.press("Tab")
-            reached.add(await page.evaluate("() => document.activeElement.id"))
-        assert {"talk", "text", "send", "attach", "camera", "connect", "anew", "panel-toggle", "tab-settings", "instructions"} <= reached
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "lost"])
+async def test_after_a_restart_it_comes_back_by_itself_and_says_what_became_of_the_conversation(
+    start: Start, tmp_path: Path, kept: bool
+) -> None:
+    daemon = start(*SCRIPTED, "--state-dir", str(tmp_path / "one"))
+    async with browser() as chromium, visit(chromium, page_of(daemon)) as page:
+        await write(page, "Hello")
+        await answered(page)
+        session, before = await page.evaluate("realtime.client.sessionId"), await bubbles(page)
+        daemon.signal(SIGKILL)
+        await until(page, "document.querySelector('#status[data-state=waiting]')")
+        assert "lost" in await page.inner_text("#status") or "again" in await page.inner_text("#status")
+        await asyncio.to_thread(daemon.wait)
+        await page.fill("[name=instructions]", "Be brief.")
+        await page.evaluate("document.querySelector('[name=instructions]').dispatchEvent(new Event('change', {bubbles: true}))")
+        start(*SCRIPTED, "--port", str(daemon.port), "--state-dir", str(tmp_path / ("one" if kept else "two")))
+        await until(page, "document.querySelector('#status[data-state=open]')")
+        told = (
+            "Connected again. The conversation goes on." if kept else "The server no longer has the earlier conversation. A new one begins."
+        )
+        assert (await page.locator(".note").all_inner_texts())[-1] == told
+        assert (await page.evaluate("realtime.client.sessionId") == session) is kept
+        await write(page, "Are you there?")
+        await answered(page, 2)
+        assert (await bubbles(page))[:2] == before, "nothing twice"
+        assert len(await bubbles(page)) == 4
+        settings = [event["session"] for event in await events(page, "<", "session.updated")]
+        assert settings[-1]["instructions"] == "Be brief."
+
+
+async def test_a_page_that_is_loaded_again_shows_the_conversation(scripted: Daemon) -> None:
+    async with browser() as chromium, visit(chromium, page_of(scripted)) as page:
+        await write(page, "Hello")
+        await answered(page)
+        before = await bubbles(page)
+        await page.reload()
+        await page.click("#connect")
+        await until(page, "document.querySelectorAll('#transcript .message:not([hidden])').length === 2")
+        assert await bubbles(page) == before
+
+
+class Scribe:
+    """A server that answers each connection as it is told, and notes what each asked for."""
+
+    def __init__(self, *ends: tuple[dict[str, Any], int | None]) -> None:
+        self.asked: list[str] = []
+        self._ends = list(ends)
+
+    async def __call__(self, socket: ServerConnection) -> None:
+        assert socket.request is not None
+        self.asked.append(socket.request.path)
+        event, code = self._ends.pop(0)
+        await socket.send(json.dumps(event))
+        if code is None:
+            await socket.wait_closed()
+        else:
+            await socket.close(code)
+
+
+def created(session: str, event_id: str) -> dict[str, Any]:
+    return {"type": "session.created", "event_id": event_id, "session": {"id": session}}
+
+
+def failed(code: str) -> dict[str, Any]:
+    return {"type": "error", "event_id": "event_e", "error": {"code": code, "message": f"It is {code}.", "param": "session_id"}}
+
+
+@pytest.mark.parametrize(
+    ("ends", "asked", "state", "note"),
+    [
+        (
+            [(created("sess_1", "event_1"), 1012), (created("sess_1", "event_2"), None)],
+            ["/", "/?session_id=sess_1&last_event_id=event_1"],
+            "open",
+            "Connected again. The conversation goes on.",
+        ),
+        (
+            [(created("sess_1", "event_1"), 1012), (failed("session_not_found"), 1008), (created("sess_2", "event_2"), None)],
+            ["/", "/?session_id=sess_1&last_event_id=event_1", "/"],
+            "open",
+            "The server no longer has the earlier conversation. A new one begins.",
+        ),
+        (
+            [(created("sess_1", "event_1"), None), (failed("session_taken_over"), 4001)][1:],
+            ["/"],
+            "closed",
+            "It is session_taken_over.",
+        ),
+    ],
+    ids=["resumed", "unknown", "taken over"],
+)
+async def test_it_resumes_the_session_that_it_had(
+    scripted: Daemon, ends: list[tuple[dict[str, Any], int | None]], asked: list[str], state: str, note: str
+) -> None:
+    scribe = Scribe(*ends)
+    async with (
+        serve(scribe, "127.0.0.1", 0, subprotocols=["realtime"]) as server,  # type: ignore[list-item]
+        browser() as chromium,
+        visit(chromium, page_of(scripted)) as page,
+    ):
+        port = next(iter(server.sockets)).getsockname()[1]
+        await page.fill("[name=url]", f"ws://127.0.0.1:{port}/")
+        await page.click("#connect")
+        await until(page, f"[...document.querySelectorAll('.note')].at(-1)?.textContent === {json.dumps(note)}")
+        await until(page, f"realtime.client.state === '{state}'")
+        assert scribe.asked == asked
+
+
+async def test_the_module_works_in_any_page(scripted: Daemon) -> None:
+    use = """
+        async (url) => {
+            const {RealtimeClient} = await import('/realtime-client.js');
+            const client = new RealtimeClient(url, {session: {output_modalities: ['text']}});
+            let words = '';
+            client.addEventListener('response.output_text.delta', ({detail}) => (words += detail.delta));
+            await client.connect();
+            client.sendText('Hello');
+            await new Promise((done) => client.addEventListener('response.done', done, {once: true}));
+            client.disconnect();
+            return words;
+        }
+    """
+    async with browser() as chromium, visit(chromium, page_of(scripted) + "healthz") as page:
+        assert await page.evaluate(use, scripted.url()) == "You said: Hello"
+
+
+async def test_everything_has_a_name_and_the_words_can_be_read(scripted: Daemon) -> None:
+    unnamed = """
+        [...document.querySelectorAll('button, input, select, textarea, meter, video')].filter((each) =>
+            !each.getAttribute('aria-label') && !each.labels?.length && !each.textContent.trim()).map((each) => each.outerHTML)
+    """
+    async with browser() as chromium:
+        for scheme in ("light", "dark"):
+            async with visit(chromium, page_of(scripted), color_scheme=scheme) as page:
+                assert await page.evaluate(unnamed) == []
+                for ink, ground in (("--ink", "--page"), ("--soft", "--page"), ("--soft", "--raised"), ("--on-accent", "--accent")):
+                    assert await contrast(page, ink, ground) >= 4.5, (scheme, ink, ground)  # WCAG 2.2, 1.4.3
+
+
+async def contrast(page: Page, *names: str) -> float:
+    """Of two of the page's colours, as WCAG counts it."""
+    script = "(name) => { document.body.style.color = `var(${name})`; return getComputedStyle(document.body).color; }"
+    lights = []
+    for name in names:
+        channels = np.array([int(each) / 255 for each in (await page.evaluate(script, name))[4:-1].split(",")])
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        lights.append(float(linear @ [0.2126, 0.7152, 0.0722]))
+    return (max(lights) + 0.05) / (min(lights) + 0.05)

@@ -91,7 +91,7 @@ def seen(incoming: Incoming) -> tuple[str, bytes, HTTPStatus | None, bytes]:
 
 def answer(request: Request, incoming: Incoming) -> None:
     """All that the listener asks about a request."""
-    page = http.page(request, incoming.method, PAGES)
+    page = PAGES.answer(request, incoming.method) or http.page(request, incoming.method)
     assert isinstance(page, Response)
     assert page.status_code in (200, 404, 405)
     assert http.dialect(request) in ("ga", "beta", "classic")

@@ -11,9 +11,6 @@ from websockets.typing import Subprotocol
 
 from realtime.errors import ClientError
 from realtime.server import http
-from realtime.server.pages import Pages
-
-PAGES = Pages()
 
 
 def request(path: str, *headers: tuple[str, str]) -> Request:
@@ -90,15 +87,15 @@ def test_a_session_that_only_transcribes_is_asked_for_by_the_address(path: str, 
     ],
 )
 def test_other_addresses_have_a_page(path: str, status: int, part: str) -> None:
-    page = http.page(request(path), "GET", PAGES)
+    page = http.page(request(path), "GET")
     assert page.status_code == status
     assert part in page.body.decode()
 
 
 def test_a_page_may_be_asked_for_its_head_alone() -> None:
-    whole, head = http.page(request("/healthz"), "GET", PAGES), http.page(request("/healthz"), "HEAD", PAGES)
+    whole, head = http.page(request("/healthz"), "GET"), http.page(request("/healthz"), "HEAD")
     assert (head.status_code, head.body, dict(head.headers)) == (200, b"", dict(whole.headers))
-    assert http.page(request("/healthz"), "POST", PAGES).status_code == 405
+    assert http.page(request("/healthz"), "POST").status_code == 405
 
 
 def test_a_refusal_has_the_shape_of_openais() -> None:
