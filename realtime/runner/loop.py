@@ -170,6 +170,11 @@ class Runner:
         return self._session.busy
 
     @property
+    def begun(self) -> bool:
+        """Has anything been said?"""
+        return self._session.busy or self._session.conversation.last_id is not None
+
+    @property
     def input_format(self) -> AudioFormat:
         """Of the sound that the client sends."""
         return self._session.settings.audio.input.format

@@ -27,6 +27,7 @@ from realtime.server.bodies import Incoming
 from realtime.server.connection import GOODBYE_SECONDS, Connection
 from realtime.server.crowd import Crowd, Crowded, Place
 from realtime.server.fragments import Cutter
+from realtime.server.gathering import Gathering
 from realtime.server.live import TRY_AGAIN_LATER
 from realtime.server.pages import Pages
 from realtime.server.portions import Portions
@@ -81,7 +82,8 @@ class Socket(ServerConnection):
         self._portions = Portions(Cutter(largest))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)
+        super().connection_made(Gathering(transport, self.loop))  # type: ignore[arg-type]  # it is used as one
         self.recv_messages.resume = self._resume_reading
 
     def data_received(self, data: bytes) -> None:

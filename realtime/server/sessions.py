@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 NOT_FOUND = "session_not_found"
 """Code of the error for a session that is not there, any more or for this client."""
 
+MAX_WAITING = 1000
+"""Sessions that wait for their clients at once: idle ones are 40 MB. Whoever makes connections in order to break them gets no further."""
+
 WATCH_SECONDS = 2.0
 """Between looks whether another process has one of our sessions now: what a client that was replaced waits for to be told so."""
 
@@ -62,6 +65,8 @@ class Sessions:
         self._lives: dict[str, Live] = {}
         self._entering: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """Held while somebody resumes the session of that id: one after the other."""
+        self._waiting: set[str] = set()
+        """Ids of those whose client may come back."""
         self._tasks = Tasks()
 
     def __iter__(self) -> Iterator[Live]:
@@ -76,11 +81,12 @@ class Sessions:
         await self._tasks.close()
         await asyncio.gather(*(live.end("server_stopping", None) for live in self))
         self._lives.clear()
+        self._waiting.clear()
 
     @property
     def waiting(self) -> int:
         """Those whose client may come back."""
-        return sum(live.waits for live in self._lives.values())
+        return len(self._waiting)
 
     # Coming
 
@@ -107,6 +113,7 @@ class Sessions:
         dialect, live = http.dialect(request), self._lives.get(wanted)
         if live is not None and live.owner == _owner(admission):
             if live.goes_on and live.dialect == dialect:
+                self._waiting.discard(wanted)
                 await live.take_back(socket, _cut_off(socket), self._expires_at(), http.last_event_id(request))
                 self._service.metrics.store.resumed.labels("memory").inc()
                 return live
@@ -214,14 +221,18 @@ class Sessions:
     # Going
 
     async def leave(self, live: Live, *, broken: bool, reason: str, close_code: int | None) -> None:
-        """Its client is gone. One whose connection broke may come back in a moment."""
-        if broken and live.goes_on and self._service.store is not None and self._service.resume_seconds:
+        """Its client is gone. One whose connection broke may come back in a moment, and then misses nothing; later, or where nothing was
+        said yet or too many wait, its session is read from the store."""
+        resumable = self._service.store is not None and self._service.resume_seconds and live.runner.begun
+        if broken and live.goes_on and resumable and len(self._waiting) < MAX_WAITING:
             log.info("The connection broke; the session waits for its client for %g s", self._service.resume_seconds)
+            self._waiting.add(live.session_id)
             live.wait(self._service.resume_seconds, lambda: self._tasks.start(live.session_id, self._end(live, reason, close_code)))
         else:
             await self._end(live, reason, close_code)
 
     async def _end(self, live: Live, reason: str, close_code: int | None) -> None:
+        self._waiting.discard(live.session_id)
         await live.end(reason, close_code)
         if self._lives.get(live.session_id) is live:
             del self._lives[live.session_id]

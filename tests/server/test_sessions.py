@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -15,6 +16,7 @@ from realtime.engines.scripted import ScriptedLlm
 from realtime.errors import StoreError
 from realtime.metrics import Metrics
 from realtime.ports import HEAD
+from realtime.server import sessions
 from realtime.server.access import Access
 from realtime.server.client_secrets import ClientSecrets
 from realtime.server.keys import Key, Keys, hashed
@@ -163,8 +165,7 @@ async def test_an_answer_that_nobody_comes_back_for_ends_with_its_wait() -> None
             await first.respond()
             await first.until("response.output_text.delta")
             first.socket.transport.abort()
-        while list(listener._sessions):  # noqa: ASYNC110 - likewise
-            await asyncio.sleep(0)
+        await ends(listener)
         async with guest(url, f"?session_id={first.session_id}") as second:
             while len(items(second)) < 2:
                 await second.until("conversation.item.done")
@@ -301,6 +302,34 @@ async def test_a_server_that_stops_ends_those_that_wait() -> None:
     store = ScriptedStore()
     async with listening(store=store, resume_seconds=60) as (listener, url):
         async with guest(url) as first:
+            await first.say("One.", "mine_1")
             first.socket.transport.abort()
         await waits(listener)
     assert list(listener._sessions) == []
+
+
+async def test_a_session_in_which_nothing_was_said_waits_for_nobody_and_is_there_all_the_same() -> None:
+    async with listening(store=ScriptedStore(), resume_seconds=60) as (listener, url):
+        async with guest(url) as first:
+            first.socket.transport.abort()
+        await ends(listener)
+        async with guest(url, f"?session_id={first.session_id}") as second:
+            await second.say("One.", "mine_1")
+
+
+async def test_no_more_wait_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_WAITING", 0)
+    async with listening(store=ScriptedStore(), resume_seconds=60) as (listener, url):
+        async with guest(url) as first:
+            await first.say("One.", "mine_1")
+            first.socket.transport.abort()
+        await ends(listener)
+        async with guest(url, f"?session_id={first.session_id}") as second:
+            await second.say("Two.", "mine_2")
+        assert items(second) == ["mine_1", "mine_2"]
+
+
+async def ends(listener: Listener) -> None:
+    """Until nobody is left."""
+    while list(listener._sessions):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0)
