@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
+import bench.__main__ as bench_main
 from bench import figures
 from bench.__main__ import BEGIN, END, EVERY, SHORT, again, judged, run
 from bench.figures import (
@@ -103,6 +104,7 @@ def test_a_benchmark_that_does_not_come_through_leaves_the_others_be(monkeypatch
         return [RATIO]
 
     monkeypatch.setattr(importlib, "import_module", lambda name: SimpleNamespace(measure=measure))
+    monkeypatch.setattr(bench_main, "NOTHING_SKIPPED", False)
     broken = run("short", ["core"], EFFORTS["tiny"])
     assert (broken.figures, list(getattr(broken, where))) == ([], ["core"])
     assert judged(broken, None, budgets=False) == (where == "failed")

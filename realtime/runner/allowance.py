@@ -5,7 +5,7 @@ Owns the refusals, and what `rate_limits.updated` tells. A bucket may be one tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, nullcontext
 from math import ceil
 from typing import Literal
@@ -50,14 +50,23 @@ class Allowance:
         tokens: Bucket | None = None,
         responses: Slots | None = None,
         refused: Callable[[str], None] = lambda limit: None,
+        shared: Set[str] = frozenset(),
     ) -> None:
-        """`refused` is told `events` or `audio` for every event that is refused."""
+        """`refused` is told `events` or `audio` for every event that is refused. `shared` names what other sessions take from, too."""
         self._events = events
         self._audio = audio
         self._requests = requests
         self._tokens = tokens
         self._responses = responses
         self._refused = refused
+        self._shared = shared
+
+    def renew(self, newer: Allowance) -> None:
+        """The client is here again, with the allowance of a newcomer. What its sessions share is as its key says now; what is this
+        session's own does not fill by coming back."""
+        for name in self._shared | newer._shared:
+            setattr(self, f"_{name}", getattr(newer, f"_{name}"))
+        self._shared = newer._shared
 
     @property
     def limits_events(self) -> bool:

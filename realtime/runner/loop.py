@@ -116,7 +116,7 @@ class Runner:
         """The event, or its refusal where it holds more sound than its client may send."""
         if not self._allowance.limits_audio or not isinstance(input, ConversationItemCreate | ResponseCreate):
             return input
-        param, length = sound_in(input, self.input_format)
+        param, length = sound_in(input, self.input_format, self._intake.origins)
         try:
             self._allowance.take_audio(now, length, param, input.event_id)
         except ClientError as error:

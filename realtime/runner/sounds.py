@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from msgspec import UNSET
 
 from realtime.media import formats, pcm
@@ -18,8 +20,10 @@ def heard(audio: bytes, format: AudioFormat) -> Float32:
     return resample(samples, sample_rate(format), EAR_RATE)
 
 
-def sound_in(event: ConversationItemCreate | ResponseCreate, format: AudioFormat) -> tuple[str, float]:
-    """Where the first sound of an event stands, and how many seconds all of them are together."""
+def sound_in(
+    event: ConversationItemCreate | ResponseCreate, format: AudioFormat, origins: Mapping[int, Sequence[int]]
+) -> tuple[str, float]:
+    """Where its client put the first sound of an event, and how many seconds all of them are together. `origins`: of the intake."""
     items: list[tuple[str, Item | ItemReference]] = []
     if isinstance(event, ConversationItemCreate):
         items = [("item", event.item)]
@@ -27,9 +31,12 @@ def sound_in(event: ConversationItemCreate | ResponseCreate, format: AudioFormat
         items = [(f"response.input[{index}]", item) for index, item in enumerate(event.response.input)]
     first, length = "", 0.0
     for where, item in items:
-        for index, part in enumerate(item.content if isinstance(item, Message) else ()):
+        content = item.content if isinstance(item, Message) else []
+        indices = origins.get(id(item), range(len(content)))
+        for index, part in zip(indices, content, strict=True):
             if isinstance(part, InputAudio | Audio) and part.audio is not UNSET:
-                first = first or f"{where}.content[{index}].audio"
+                name = "audio" if indices.count(index) == 1 else "video"  # of a clip there are several parts
+                first = first or f"{where}.content[{index}].{name}"
                 length += seconds(part.audio, format)
     return first, length
 

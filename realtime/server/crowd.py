@@ -25,6 +25,9 @@ worse, and make it worse."""
 BUSY_SECONDS = 5.0
 """After which it is worth trying again, where nobody knows when somebody leaves."""
 
+EACH = tuple(name for name in NAMES if name not in ("sessions", "new_sessions"))
+"""What an allowance is of."""
+
 MIN_TABLE = 64
 """Entries before it is worth looking for those that can be forgotten."""
 
@@ -68,7 +71,8 @@ class Party:
 
     def idle(self, now: float) -> bool:
         """Is there nothing to remember of it?"""
-        return not self.sessions and not any(bucket.reset_seconds(now) for bucket in self._buckets if bucket is not None)
+        waiting = self.responses is not None and self.responses.used  # of sessions whose clients may come back
+        return not self.sessions and not waiting and not any(bucket.reset_seconds(now) for bucket in self._buckets if bucket is not None)
 
     @property
     def _buckets(self) -> tuple[Bucket | None, ...]:
@@ -199,6 +203,7 @@ class Crowd:
             tokens=_bucket(each.tokens, now) if own.tokens is None else party.tokens,
             responses=_slots(each.responses) if own.responses is None else party.responses,
             refused=self._refused,
+            shared={name for name in EACH if getattr(own, name) is not None},
         )
 
     def _leave(self, parties: list[tuple[Table, str, Party]]) -> None:

@@ -323,7 +323,7 @@ class Listener:
             return
         logs.session_id.set(live.session_id)
         log.debug("%s came in with the key %s", _whose(socket), live.owner)
-        connection = Connection(socket, live, allowance, self._service.idle_seconds)
+        connection = Connection(socket, live, live.allowance, self._service.idle_seconds)
         live.client = connection
         self._connections.add(connection)
         try:

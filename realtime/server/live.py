@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from realtime import logs
 from realtime.errors import StoreError, Superseded
+from realtime.runner.allowance import Allowance
 from realtime.runner.committer import Committer
 from realtime.runner.loop import Runner
 from realtime.runner.meter import Meter
@@ -46,6 +47,7 @@ class Live:
         self.outbox = outbox
         self.meter = meter
         self.runner: Runner
+        self.allowance: Allowance
         self.committer: Committer | None = None
         self.tracer: Tracer | None = None
         self.superseded = False

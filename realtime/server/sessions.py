@@ -114,6 +114,7 @@ class Sessions:
         if live is not None and live.owner == _owner(admission):
             if live.goes_on and live.dialect == dialect:
                 self._waiting.discard(wanted)
+                live.allowance.renew(allowance)
                 await live.take_back(socket, _cut_off(socket), self._expires_at(), http.last_event_id(request))
                 self._service.metrics.store.resumed.labels("memory").inc()
                 return live
@@ -174,6 +175,7 @@ class Sessions:
             live.tracer = service.tracing.session(session_id, headers, service.engines, clock)
         recorder = self._recorder(session, ids, head, codec, resumed=epoch != NEW)
         intake, trace = Intake(ids, service.abilities), None if live.tracer is None else live.tracer.see
+        live.allowance = allowance
         live.runner = Runner(session, intake, service.engines, codec, outbox, meter, allowance, live.committer, trace, recorder)
         self._lives[session_id] = live
         return live

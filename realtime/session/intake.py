@@ -96,6 +96,8 @@ class Intake:
         self._effects: list[Effect] = []
         self._next_frame = -inf
         """When the next frame of the camera is taken, on the session's clock."""
+        self.origins: dict[int, list[int]] = {}
+        """Of the messages with files that `take` returned last, by their `id()`: the client's part that each part stands for."""
 
     @property
     def full(self) -> bool:
@@ -104,6 +106,8 @@ class Intake:
 
     def take(self, happening: Happening, format: AudioFormat, *, now: float) -> list[Input]:
         """Take what happened; returns what the session is to receive, in order. `format` is that of its input."""
+        if self.origins:
+            self.origins = {}
         match happening:
             case client.ConversationItemCreate() | client.ResponseCreate() | client.InputImageBufferAppend():
                 return self._hold(happening, format, now)
@@ -139,7 +143,7 @@ class Intake:
             held.refusal = error
             error.event_id = event.event_id
         if not self._held and not held.files:
-            return [_told(held)]
+            return [self._told(held)]
         self._held.append(held)
         if held.files:
             held.id = self._ids.new("file")
@@ -227,31 +231,32 @@ class Intake:
         while self._held and self._held[0].whole:
             first = self._held.popleft()
             self._size -= first.size
-            told.append(_told(first))
+            told.append(self._told(first))
             if first.id and isinstance(first.event, client.ConversationItemCreate):
                 told.append(FilesSettled(first.id))
         return told
+
+    def _told(self, held: Held) -> Input:
+        """The event with what was read, or its refusal."""
+        if held.refusal is not None:
+            return FrameRefused(held.refusal)
+        readings = list(zip(held.files, held.readings, strict=True))
+        if isinstance(held.event, client.InputImageBufferAppend):
+            ((_, reading),) = readings
+            assert isinstance(reading, Picture)
+            return PictureSeen(_image(reading, FRAME), held.event.event_id)
+        for message in {id(file.message): file.message for file in held.files}.values():
+            assert message is not None
+            parts = {file.index: _parts(file, reading, held.format) for file, reading in readings if file.message is message}
+            made = [(index, new) for index, old in enumerate(message.content) for new in parts.get(index, [old])]
+            message.content = [new for _, new in made]
+            self.origins[id(message)] = [index for index, _ in made]
+        return held.event
 
 
 def _decoded(characters: int, beginning: str) -> int:
     """Bytes of a file that comes as so many characters, at the least: who reads it counts them to the last."""
     return (characters - beginning.find(",") - 1) * 3 // 4 - 2
-
-
-def _told(held: Held) -> Input:
-    """The event with what was read, or its refusal."""
-    if held.refusal is not None:
-        return FrameRefused(held.refusal)
-    readings = list(zip(held.files, held.readings, strict=True))
-    if isinstance(held.event, client.InputImageBufferAppend):
-        ((_, reading),) = readings
-        assert isinstance(reading, Picture)
-        return PictureSeen(_image(reading, FRAME), held.event.event_id)
-    for message in {id(file.message): file.message for file in held.files}.values():
-        assert message is not None
-        parts = {file.index: _parts(file, reading, held.format) for file, reading in readings if file.message is message}
-        message.content = [new for index, old in enumerate(message.content) for new in parts.get(index, [old])]
-    return held.event
 
 
 def _parts(file: File, reading: Reading | None, format: AudioFormat | None) -> list[Part]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from base64 import b64encode
 from pathlib import Path
 from signal import SIGHUP
 
@@ -16,6 +17,7 @@ from realtime.server.keys import hashed
 from tests.e2e.conftest import Start
 from tests.rigs.chat_endpoint import ChatEndpoint, answer
 from tests.rigs.daemon import SCRIPTED, Daemon
+from tests.rigs.film import film, loud
 from tests.rigs.sounds import silence
 from tests.rigs.wire_client import Event, WireClient, spoken
 
@@ -185,3 +187,60 @@ async def test_answers_at_once_are_limited_for_a_session_and_for_a_key(start: St
             assert (await other.response())["status"] == "completed"
         assert [(await client.response())["status"] for client in (one, two)] == ["completed"] * 2
         assert (await two.respond(**TEXT))["status"] == "completed"
+
+
+async def test_the_sound_of_a_clip_counts_and_the_error_names_what_the_client_sent(start: Start) -> None:
+    daemon = start(*SCRIPTED, "--audio-per-minute", "2")
+    clip = b64encode(film(range(20), "mp4", "libx264", sound=[(0.0, loud(1.5))], sound_codec="aac")).decode()
+    async with WireClient(daemon.url()) as client:
+        for id in ("ours", "refused"):
+            content = [{"type": "input_text", "text": "Look:"}, {"type": "video", "video": clip}]
+            await client.send(
+                {"type": "conversation.item.create", "item": {"type": "message", "role": "user", "id": id, "content": content}}
+            )
+        error = (await client.wait_for("error"))["error"]
+        assert (error["code"], error["param"]) == ("rate_limit_exceeded", "item.content[1].video")
+        added = [event["item"]["id"] for event in client.received if event["type"] == "conversation.item.done"]
+        assert added == ["ours"]
+
+
+async def test_who_comes_back_to_a_session_finds_what_was_left(start: Start) -> None:
+    daemon = start(*SCRIPTED, "--audio-per-minute", "2")
+    async with WireClient(daemon.url()) as client:
+        created = await client.wait_for("session.created")
+        await client.append(silence(1.9).tobytes())
+        await client.send({"type": "input_audio_buffer.clear"})
+        await client.wait_for("input_audio_buffer.cleared")
+        async with WireClient(daemon.url(f"/v1/realtime?session_id={created['session']['id']}")) as again:
+            await again.append(silence(1.9).tobytes())
+            assert (await again.wait_for("error"))["error"]["param"] == "audio"
+            await again.send({"type": "conversation.item.create", "item": spoken(silence(1.9))})
+            assert (await again.wait_for("error"))["error"]["param"] == "item.content[0].audio"
+
+
+async def test_who_leaves_in_the_middle_of_an_answer_has_paid_for_it(start: Start, endpoint: ChatEndpoint, tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    endpoint.script(answer("Wait", gate, "."))
+    ours = keys(tmp_path / "keys", phone="tokens=5")
+    daemon = start(*SCRIPTED[2:], "--api-keys-file", str(ours), "--store", "none", OPENAI_BASE_URL=endpoint.base_url)
+    async with WireClient(daemon.url(), headers=PHONE) as one:
+        await one.say("These are many more words than there are tokens in a whole minute of this key's.")
+        await one.send({"type": "response.create", "response": TEXT})
+        await one.wait_for("response.output_text.delta", delta="Wait")
+    async with WireClient(daemon.url(), headers=PHONE) as other:
+        failed = await other.respond(**TEXT)
+        assert "5 tokens a minute" in failed["status_details"]["error"]["message"]
+    gate.set()
+
+
+async def test_who_comes_back_to_a_session_has_what_the_keys_line_says_now(start: Start, tmp_path: Path) -> None:
+    file = keys(tmp_path / "keys", phone="audio=60")
+    daemon = start(*SCRIPTED, "--api-keys-file", str(file))
+    async with WireClient(daemon.url(), headers=PHONE) as client:
+        created = await client.wait_for("session.created")
+        keys(file, phone="audio=2")
+        daemon.signal(SIGHUP)
+        await asyncio.to_thread(daemon.wait_for_line, "keys read again")
+        async with WireClient(daemon.url(f"/v1/realtime?session_id={created['session']['id']}"), headers=PHONE) as again:
+            await again.speak(silence(2.5))
+            assert "2 seconds of audio a minute" in (await again.wait_for("error"))["error"]["message"]

@@ -113,3 +113,17 @@ def test_sound_of_items_is_taken_by_its_field() -> None:
         allowance.take_audio(0.0, 50.0, "item.content[0].audio", "ev_1")
     assert (refused.value.param, refused.value.event_id) == ("item.content[0].audio", "ev_1")
     assert not Allowance().limits_audio
+
+
+def test_coming_back_fills_nothing_of_the_sessions_own_and_what_is_shared_is_as_the_key_says_now() -> None:
+    allowance = Allowance(audio=Bucket(60, 0.0), tokens=Bucket(60, 0.0), shared={"tokens"})
+    allowance.take_audio(0.0, 60.0, "audio")
+    newer = Allowance(audio=Bucket(60, 0.0), tokens=Bucket(5, 0.0), shared={"tokens"})
+    allowance.renew(newer)
+    newer.take_tokens(5, 0.0)
+    with pytest.raises(ClientError, match="60 seconds of audio"):
+        allowance.take_audio(0.0, 1.0, "audio")
+    with pytest.raises(EngineError, match="5 tokens"):
+        ask(allowance, 0.0)
+    allowance.renew(Allowance())
+    ask(allowance, 0.0)

@@ -10,6 +10,8 @@ import pytest
 from realtime.engines.scripted import ScriptedLlm
 from realtime.metrics import Metrics
 from realtime.ports import Llm
+from realtime.runner.allowance import Allowance
+from realtime.runner.bucket import Bucket
 from realtime.runner.loop import OUR_FAULT, Runner
 from realtime.runner.meter import Meter
 from realtime.runner.outbox import Outbox
@@ -19,8 +21,9 @@ from realtime.session.effects import Effect
 from realtime.session.ids import CountedIds
 from realtime.session.intake import Intake
 from realtime.session.machine import Session
-from realtime.wire.client import InputAudioBufferAppend, ResponseCreate
+from realtime.wire.client import ConversationItemCreate, InputAudioBufferAppend, ResponseCreate
 from realtime.wire.codec import GaCodec
+from realtime.wire.items import InputAudio, Message
 from realtime.wire.settings import Settings
 from tests.rigs.engines import scripted_engines
 from tests.rigs.socket import KeptSocket
@@ -38,7 +41,11 @@ class Shell:
 
 @asynccontextmanager
 async def shell(
-    llm: Llm | None = None, session_seconds: float = 3600, kind: type[Session] = Session, metrics: Metrics | None = None
+    llm: Llm | None = None,
+    session_seconds: float = 3600,
+    kind: type[Session] = Session,
+    metrics: Metrics | None = None,
+    allowance: Allowance | None = None,
 ) -> AsyncIterator[Shell]:
     settings = Settings(id="sess_1", model="m", expires_at=0, output_modalities=("text",))
     session = kind(settings, CountedIds(), Abilities(session_seconds=session_seconds))
@@ -46,7 +53,7 @@ async def shell(
         socket = KeptSocket()
         outbox = Outbox(socket)
         meter = Meter(metrics or Metrics(), "ga", clock=asyncio.get_running_loop().time, when_written=outbox.when_written)
-        runner = Runner(session, Intake(CountedIds(), Abilities()), engines, GaCodec(), outbox, meter)
+        runner = Runner(session, Intake(CountedIds(), Abilities()), engines, GaCodec(), outbox, meter, allowance)
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(outbox.write())
             yield Shell(runner, socket)
@@ -162,3 +169,14 @@ async def test_who_waits_for_a_running_answer_is_let_go_when_the_session_is_over
 async def test_closing_a_runner_that_was_never_opened_is_fine() -> None:
     async with shell() as ours:
         await ours.runner.close()
+
+
+async def test_an_item_with_more_sound_than_is_allowed_is_refused_before_the_session_sees_it() -> None:
+    async with shell(allowance=Allowance(audio=Bucket(2, asyncio.get_running_loop().time()))) as ours:
+        ours.runner.post(inputs.Opened())
+        for id in ("ours", "refused"):
+            ours.runner.post(ConversationItemCreate(item=Message("user", [InputAudio(audio=bytes(72_000))], id=id), event_id=f"for_{id}"))
+        frame = msgspec.json.decode(await ours.socket.wait_for_frame(b'"error"'))
+        assert (frame["error"]["code"], frame["error"]["param"]) == ("rate_limit_exceeded", "item.content[0].audio")
+        assert frame["error"]["event_id"] == "for_refused"
+        assert ours.types() == ["session.created", "conversation.item.added", "conversation.item.done", "error"]

@@ -13,14 +13,15 @@ import pytest
 from realtime.engines.scripted import ScriptedLlm, ScriptedStt, ScriptedToolServers, ScriptedTts
 from realtime.errors import EngineError
 from realtime.logs import TextForm
-from realtime.ports import ArgumentsDelta, AudioDelta, CallBegan, Float32, LlmEvent, LlmRequest, VadStream
+from realtime.ports import ArgumentsDelta, AudioDelta, CallBegan, Float32, LlmEvent, LlmRequest, TokenUsage, VadStream
 from realtime.runner import perform
-from realtime.runner.allowance import Allowance
+from realtime.runner.allowance import Allowance, Slots
 from realtime.runner.bucket import Bucket
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
 from realtime.session import inputs
 from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, ListTools, Send, Speak, Transcribe
+from realtime.session.usage import usage
 from realtime.wire import server
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
@@ -34,6 +35,20 @@ from tests.rigs.socket import KeptSocket
 REQUEST = LlmRequest(instructions="", items=(Message("user", [InputText("Hi.")]),))
 LOUD = (np.sin(np.arange(24_000) / 10) * 20_000).astype(np.int16).tobytes()
 """A second of a tone, 24 kHz."""
+
+
+def ended(id: str, used: server.Usage | None) -> server.Response:
+    return server.Response(
+        id=id,
+        status="completed",
+        output=[],
+        conversation_id=None,
+        output_modalities=("text",),
+        max_output_tokens="inf",
+        audio=server.ResponseAudio(server.ResponseAudioOutput(PcmFormat(), "alloy")),
+        usage=used,
+        metadata=None,
+    )
 
 
 class Bench:
@@ -119,6 +134,32 @@ async def test_the_client_is_told_what_is_left_of_its_requests(bench: Benches) -
         (told,) = json.loads(await ours.socket.wait_for_frame(b"rate_limits.updated"))["rate_limits"]
         assert (told["name"], told["limit"], told["remaining"]) == ("requests", 60, 59)
         assert 0 < told["reset_seconds"] <= 1
+
+
+async def test_what_an_answer_has_used_is_taken_before_it_is_told_what_is_left(bench: Benches) -> None:
+    allowance = Allowance(tokens=Bucket(60, asyncio.get_running_loop().time()))
+    cost = usage(None, "", TokenUsage(40, 50))
+    async with bench(allowance=allowance, llm=ScriptedLlm(["Hello there."])) as ours:
+        for id, used in (("resp_1", None), ("resp_2", cost)):
+            ours.perform(Send(server.ResponseDone(event_id="event_1", response=ended(id, used))))
+            ours.perform(Send(server.RateLimitsUpdated(event_id="event_2", rate_limits=[])))
+        frames = [json.loads(await ours.socket.wait_for_frame(word)) for word in (b'"remaining":60', b'"remaining":0')]
+        assert [frame["rate_limits"][0]["name"] for frame in frames] == ["tokens", "tokens"]
+        ours.perform(Generate("resp_3", REQUEST))
+        broke = await ours.posted.wait_for(inputs.ResponseBroke)
+        assert (broke.response_id, broke.error.code) == ("resp_3", "rate_limit_exceeded")
+
+
+async def test_so_many_answers_at_once_and_one_that_is_stopped_makes_room(bench: Benches) -> None:
+    slots = Slots(1)
+    async with bench(allowance=Allowance(responses=slots), llm=ScriptedLlm(["Hello there."], first_delay=3600)) as ours:
+        ours.perform(Generate("resp_1", REQUEST))
+        ours.perform(Generate("resp_2", REQUEST))
+        broke = await ours.posted.wait_for(inputs.ResponseBroke)
+        assert (broke.response_id, broke.error.code) == ("resp_2", "rate_limit_exceeded")
+        ours.perform(Abandon("resp_1"))
+        await ours.performer.close()
+        assert slots.free
 
 
 async def test_where_nothing_is_limited_the_client_is_told_so(bench: Benches) -> None:

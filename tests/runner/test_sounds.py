@@ -37,9 +37,9 @@ def spoken(seconds: float) -> Message:
 
 def test_the_sound_of_an_event_is_that_of_all_its_parts() -> None:
     pcm16 = PcmFormat()
-    assert sound_in(ConversationItemCreate(item=spoken(2)), pcm16) == ("item.content[1].audio", 2.01)
+    assert sound_in(ConversationItemCreate(item=spoken(2)), pcm16, {}) == ("item.content[1].audio", 2.01)
     inputs: list[Item | ItemReference] = [ItemReference("item_1"), spoken(1), spoken(0.5)]
-    assert sound_in(ResponseCreate(response=ResponseParams(input=inputs)), pcm16) == ("response.input[1].content[1].audio", 1.52)
+    assert sound_in(ResponseCreate(response=ResponseParams(input=inputs)), pcm16, {}) == ("response.input[1].content[1].audio", 1.52)
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,12 @@ def test_the_sound_of_an_event_is_that_of_all_its_parts() -> None:
     ],
 )
 def test_an_event_without_sound(event: ConversationItemCreate | ResponseCreate) -> None:
-    assert sound_in(event, PcmFormat()) == ("", 0.0)
+    assert sound_in(event, PcmFormat(), {}) == ("", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("origins", "param"), [([0, 1, 2], "item.content[1].audio"), ([0, 0, 1], "item.content[0].video"), ([3, 4, 5], "item.content[4].audio")]
+)
+def test_sound_is_named_as_its_client_put_it(origins: list[int], param: str) -> None:
+    message = spoken(1)
+    assert sound_in(ConversationItemCreate(item=message), PcmFormat(), {id(message): origins}) == (param, 1.01)

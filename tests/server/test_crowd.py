@@ -180,3 +180,32 @@ def test_who_is_in_is_not_forgotten_nor_who_has_to_wait() -> None:
         crowd.enter(f"10.1.0.{number}", None, 3000.0)
     assert refusal(crowd, HERE, now=3030.0).limit == "address_sessions"
     assert refusal(crowd, THERE, now=3030.0).limit == "address_new_sessions"
+
+
+def test_tokens_and_answers_of_a_keys_line_are_shared_and_those_of_the_settings_are_not() -> None:
+    crowd = Crowd(Bounds(session=Quota(tokens=10, responses=1)))
+    one, other = (crowd.enter(None, WATCH, 0.0).allowance for _ in range(2))
+    with one.request(0.0):
+        ask(other, 0.0)
+        with pytest.raises(EngineError, match="1 responses"):
+            ask(one, 0.0)
+    one.take_tokens(10, 0.0)
+    ask(other, 0.0)
+    key = with_quota(tokens=10, responses=1)
+    one, other = (crowd.enter(None, key, 0.0).allowance for _ in range(2))
+    with one.request(0.0), pytest.raises(EngineError, match="1 responses"):
+        ask(other, 0.0)
+    one.take_tokens(10, 0.0)
+    with pytest.raises(EngineError, match="10 tokens"):
+        ask(other, 0.0)
+
+
+def test_a_key_is_remembered_while_it_is_answered_though_its_clients_are_gone() -> None:
+    crowd, key = Crowd(Bounds(key=Quota(new_sessions=1))), with_quota(responses=1, new_sessions=0)
+    place = crowd.enter(None, key, 0.0)
+    with place.allowance.request(0.0):
+        place.leave()
+        for number in range(2 * MIN_TABLE):
+            crowd.enter(None, Key(str(number), hashed(f"a-long-random-key-of-{number}")), 0.0).leave()
+        with pytest.raises(EngineError, match="1 responses"):
+            ask(crowd.enter(None, key, 0.0).allowance, 0.0)

@@ -9,8 +9,8 @@ from realtime.values import MAX_COUNT
 def test_what_is_not_named_is_as_the_settings_say() -> None:
     assert parse([]) == Quota()
     assert parse(["requests=60", "sessions=0"]) == Quota(requests=60, sessions=0)
-    assert parse(["sessions=1", "new_sessions=2", "events=3", "audio=4", f"requests={MAX_COUNT}"]) == Quota(
-        sessions=1, new_sessions=2, events=3, audio=4, requests=MAX_COUNT
+    assert parse(["sessions=1", "new_sessions=2", "events=3", "audio=4", f"requests={MAX_COUNT}", "tokens=5", "responses=6"]) == Quota(
+        sessions=1, new_sessions=2, events=3, audio=4, requests=MAX_COUNT, tokens=5, responses=6
     )
 
 

@@ -240,3 +240,13 @@ def test_something_else_than_was_asked_for_is_a_mistake_of_ours() -> None:
     bench.create(image())
     with pytest.raises(AssertionError):
         bench.take(FileRead("file_1", 0, Samples(TEN)))
+
+
+def test_of_parts_that_were_made_it_is_known_what_the_client_put_there() -> None:
+    bench = Bench()
+    bench.create({"type": "input_text", "text": "before"}, {"type": "video", "video": "AAAA"}, {"type": "input_audio", "audio": "AAAA"})
+    created, _ = bench.take(FileRead("file_1", 0, Clip(100, (Frame(0, PICTURE),), TEN, "MOV")))
+    assert isinstance(created, ConversationItemCreate)
+    assert bench.intake.origins == {id(created.item): [0, 1, 1, 1, 1, 1, 2]}
+    bench.create({"type": "input_text", "text": "Hi."})
+    assert bench.intake.origins == {}
