@@ -64,6 +64,9 @@ class Remembered(Struct):
     conversation: Conversation
 
 
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding raises: text may be no UTF-8, and what is nested too deeply has no end."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _heads, _items, _sounds = msgspec.msgpack.Decoder(Head), msgspec.msgpack.Decoder(KeptItem), msgspec.msgpack.Decoder(KeptSound)
 
@@ -155,7 +158,7 @@ def read_head(record: bytes) -> Head:
         raise StoreError("a stored session is encrypted, and REALTIME_STORE_KEY does not say with what")
     try:
         head = _heads.decode(record)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise StoreError(f"a stored session can't be read: {error}") from error
     check_version(head)
     head.settings = _pcm_at(head.settings, head.input_rate, head.output_rate)
@@ -187,11 +190,13 @@ def read(records: Mapping[str, bytes]) -> Remembered:
         for key, record in records.items():
             if key.startswith(ITEM):
                 kept = _items.decode(record)
+                if kept.item.id != key.removeprefix(ITEM):
+                    raise StoreError(f"a stored session can't be read: {key} holds the item {kept.item.id}")
                 entries[key.removeprefix(ITEM)] = Entry(kept.item, rank=kept.rank)
             elif key.startswith(SOUND):
                 index, _, item_id = key.removeprefix(SOUND).partition(".")
                 sounds.setdefault(item_id, {})[int(index)] = Sound.of(_sounds.decode(record))
-    except (msgspec.MsgspecError, ValueError) as error:
+    except UNREADABLE as error:
         raise StoreError(f"a stored session can't be read: {error}") from error
     conversation = Conversation(head.conversation_id)
     for item_id, entry in sorted(entries.items(), key=lambda pair: pair[1].rank):

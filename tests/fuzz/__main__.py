@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-TARGETS = ("codec", "session", "sse", "fragments", "requests", "sniffing", "sounds", "answers", "credentials")
+TARGETS = ("codec", "session", "sse", "fragments", "requests", "sniffing", "sounds", "answers", "credentials", "journal")
 
 
 def main(arguments: list[str]) -> None:

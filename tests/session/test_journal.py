@@ -31,6 +31,7 @@ from realtime.wire.settings import (
 )
 
 SETTINGS = Settings(id="sess_1", model="m", expires_at=0)
+ITEM_A = {"type": "message", "role": "user", "id": "a", "content": []}
 TOOL = McpTool(server_label="s", server_url="https://s.example/", authorization="hush")
 
 
@@ -150,6 +151,7 @@ def test_all_of_a_session_at_once_is_the_same_as_one_after_the_other() -> None:
         ({HEAD: ENCRYPTED + b"..."}, "is encrypted, and REALTIME_STORE_KEY does not say with what"),
         ({ITEM + "a": b"rubbish"}, "can't be read"),
         ({"sound.x.a": b"rubbish"}, "can't be read"),
+        ({ITEM + "b": msgspec.msgpack.encode({"rank": 1.0, "item": ITEM_A})}, "item.b holds the item a"),
     ],
 )
 def test_what_can_not_be_read_is_said_to_be_so(records: dict[str, bytes], why: str) -> None:
