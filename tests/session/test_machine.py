@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from realtime.session import conversation as conversations
+from realtime.session import inputs
 from realtime.session.abilities import Abilities
-from realtime.session.effects import CallTool, Close, Effect, Generate, ListTools, Send, Transcribe
+from realtime.session.conversation import Entry
+from realtime.session.effects import Abandon, CallTool, Close, Effect, Generate, ListTools, Send, Transcribe
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import (
     CallGenerated,
@@ -25,11 +28,12 @@ from realtime.session.inputs import (
     ToolsListed,
 )
 from realtime.session.machine import GOING_AWAY, Session
+from realtime.session.sound import Sound
 from realtime.wire.client import ResponseCancel, ResponseCreate, ResponseParams
-from realtime.wire.items import ListedTool
+from realtime.wire.items import InputAudio, ListedTool, Message, OutputText
 from realtime.wire.mcp import McpTool
 from realtime.wire.server import MAX_FRAME, Conversation, ConversationCreated, Error, ErrorInfo, SessionCreated
-from realtime.wire.settings import Settings
+from realtime.wire.settings import PcmFormat, Settings, TranscriptionSettings
 from tests.rigs import largest
 from tests.rigs.transcript import Transcript
 from tests.rigs.walk import CODECS, walk
@@ -200,3 +204,49 @@ EVERYDAY = {
     *("heard", "speaks", "Read"),
 }
 """What every walk comes across."""
+
+
+# Sessions that go on
+
+
+def remembered() -> conversations.Conversation:
+    """One in which somebody spoke, and nobody knows what."""
+    conversation = conversations.Conversation("conv_7")
+    conversation.remember(Entry(Message("user", [InputAudio()], "a"), {0: Sound(PcmFormat(), bytes(4800))}))
+    return conversation
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_session_that_goes_on_says_what_there_is_and_asks_for_what_nobody_knows(whole: bool) -> None:
+    session = Session(Settings(id="sess_1", model="m", expires_at=0), CountedIds(), conversation=remembered())
+    effects = session.receive(inputs.Resumed(9, whole=whole), now=5.0)
+    told = [effect.event for effect in effects if isinstance(effect, Send)]
+    created, conversation, *items = told
+    assert isinstance(created, SessionCreated)
+    assert (created.session.id, created.session.expires_at) == ("sess_1", 9)
+    assert isinstance(conversation, ConversationCreated)
+    assert conversation.conversation.id == "conv_7"
+    assert len(items) == (2 if whole else 0)
+    assert [effect.item_id for effect in effects if isinstance(effect, Transcribe)] == ["a"]
+    assert session.deadline() == 5.0 + 3600
+
+
+def test_a_transcription_session_goes_on_too() -> None:
+    session = Session(TranscriptionSettings(id="sess_1", expires_at=0), CountedIds(), conversation=remembered())
+    effects = session.receive(inputs.Resumed(9, whole=False), now=0.0)
+    assert [type(effect.event) for effect in effects if isinstance(effect, Send)] == [SessionCreated]
+    assert [effect.item_id for effect in effects if isinstance(effect, Transcribe)] == ["a"]
+
+
+def test_whoever_left_is_answered_no_more_and_what_was_said_stays() -> None:
+    session = Session(Settings(id="sess_1", model="m", expires_at=0, output_modalities=("text",)), CountedIds())
+    session.receive(inputs.Opened(), now=0.0)
+    session.receive(ResponseCreate(), now=0.0)
+    session.receive(inputs.TextGenerated("resp_1", "Half of"), now=0.0)
+    effects = session.receive(inputs.ClientLeft(), now=1.0)
+    assert Abandon("resp_1") in effects
+    [entry] = session.conversation
+    assert isinstance(entry.item, Message)
+    assert (entry.item.status, entry.item.content) == ("incomplete", [OutputText("Half of")])
+    assert session.receive(inputs.TextGenerated("resp_1", " it."), now=2.0) == []
+    assert session.deadline() is None

@@ -24,6 +24,7 @@ from realtime.wire.settings import (
     Transcription,
     TranscriptionSettings,
     TranscriptionSettingsPatch,
+    at_rate,
     encoding,
     merge,
     sample_rate,
@@ -321,3 +322,8 @@ def test_what_was_never_set_and_is_ours_alone_is_not_served() -> None:
 
 def test_what_is_ours_alone_is_served_once_it_is_set() -> None:
     assert msgspec.to_builtins(changed(SETTINGS, temperature=0.2))["temperature"] == 0.2
+
+
+def test_only_pcm_has_a_rate_that_can_be_another() -> None:
+    assert at_rate(PcmFormat(), 16_000) == PcmFormat(16_000)
+    assert at_rate(PcmuFormat(), 16_000) == PcmuFormat()
