@@ -47,6 +47,7 @@ WITHOUT_MODULE = {
 CATCHES_ALL = {
     "runner/loop.py": "top of a session: logs what escaped and closes with 1011",
     "runner/perform.py": "top of a job: whatever goes wrong in it becomes an outcome",
+    "replay.py": "top of a session that is run again: that it breaks is what its recording may be kept for",
     "store/sqlite.py": "top of the store's thread: what escapes a job is its failure alone, and reaches whoever asked",
     "engines/media_process.py": "top of a process: what escapes while a file is read is logged and refused, and the next file is read",
 }

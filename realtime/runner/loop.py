@@ -138,7 +138,11 @@ class Runner:
     def _recorded(self, input: Input, now: float) -> list[Effect]:
         assert self._recorder is not None
         self._recorder.heard(input, now)
-        effects = self._session.receive(input, now=now)
+        try:
+            effects = self._session.receive(input, now=now)
+        except Exception:
+            self._recorder.broke()
+            raise
         self._recorder.did(effects)
         return effects
 

@@ -2,6 +2,9 @@
 
 Lines as those of the tests' transcripts: `#` what the session began with, `+` seconds that passed, `>` an event of the client's, `~` any
 other input, `%` the ids that were drawn, `<` an event that the client was sent, `!` any other effect. `realtime.replay` reads them.
+
+Another `#` says that the recording was cut, or that the session broke on the input before it. A tool server's secrets are written as other
+words, the same for the same secret: by them a session knows whether it was given another key.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from realtime.session.ids import Ids
 from realtime.session.inputs import FrameRefused, Input
 from realtime.wire import client
 from realtime.wire.mcp import McpTool, without_secrets
-from realtime.wire.settings import PCM_RATE, Patch, PcmFormat, SettingsPatch, Tool
+from realtime.wire.settings import PCM_RATE, AnySettings, Patch, PcmFormat, Settings, SettingsPatch, Tool
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,9 @@ MAX_WAITING = 32 * 1024 * 1024
 """Bytes that wait for the disk, of all sessions: beyond it a recording is cut."""
 
 CUT = b'# {"cut":true}\n'
+
+BROKE = b'# {"broke":true}'
+"""A bug of ours: the session had no answer to the input, and was closed."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -100,10 +106,10 @@ class Disk:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return self.folder / f"{stamp}-{os.getpid()}-{next(self._numbers)}-{session_id}.jsonl"
 
-    def put(self, path: Path, lines: bytes) -> bool:
-        """False where the disk is too far behind; then nothing is taken."""
+    def put(self, path: Path, lines: bytes, *, anyway: bool = False) -> bool:
+        """False where the disk is too far behind; then nothing is taken, unless `anyway`."""
         with self._wake:
-            if self._size + len(lines) > MAX_WAITING:
+            if self._size + len(lines) > MAX_WAITING and not anyway:
                 return False
             self._size += len(lines)
             self._waiting.append((path, lines))
@@ -124,8 +130,11 @@ class Disk:
                 waiting, self._waiting, self._size = self._waiting, deque(), 0
             if not waiting:
                 return
+            together: dict[Path, list[bytes]] = {}
             for path, lines in waiting:
-                self._write(path, lines)
+                together.setdefault(path, []).append(lines)
+            for path, pieces in together.items():
+                self._write(path, b"".join(pieces))
 
     def _write(self, path: Path, lines: bytes) -> None:
         if path in self._broken:
@@ -139,14 +148,50 @@ class Disk:
             log.error("The recording %s ends here: %s", path, error.strerror)
 
 
+class Aliases:
+    """Other words for the secrets of one session's tool servers."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, str] = {}
+
+    def of(self, secret: str) -> str:
+        """The same for the same. Nothing can be learned from it, not even a length."""
+        return self._words.setdefault(secret, f"secret-{len(self._words) + 1}") if secret else secret
+
+    def settings(self, settings: AnySettings) -> AnySettings:
+        return replace(settings, tools=self._tools(settings.tools)) if isinstance(settings, Settings) else settings
+
+    def input(self, input: Any) -> Any:
+        """The same event, whose tool servers have other words for keys."""
+        if isinstance(input, client.SessionUpdate) and isinstance(input.session, SettingsPatch) and input.session.tools is not UNSET:
+            return replace(input, session=replace(input.session, tools=self._tools(input.session.tools)))
+        if isinstance(input, client.ResponseCreate) and input.response is not None and input.response.tools is not UNSET:
+            return replace(input, response=replace(input.response, tools=self._tools(input.response.tools)))
+        return input
+
+    def _tools(self, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+        return tuple(self._tool(tool) if isinstance(tool, McpTool) else tool for tool in tools)
+
+    def _tool(self, tool: McpTool) -> McpTool:
+        token, headers = tool.authorization, tool.headers
+        return replace(
+            tool,
+            authorization=self.of(token) if token else token,
+            headers={name: self.of(value) for name, value in headers.items()} if headers else headers,
+        )
+
+
 class Recorder:
     """Of one session."""
 
-    def __init__(self, disk: Disk, session_id: str, ids: NotedIds, beginning: Beginning) -> None:
+    def __init__(self, disk: Disk, session_id: str, ids: NotedIds, beginning: Beginning, aliases: Aliases) -> None:
+        """`aliases`: those that `beginning` was written with."""
         self.path = disk.path(session_id)
         self._disk = disk
         self._ids = ids
-        self._at: float | None = None
+        self._aliases = aliases
+        self._at = 0.0
+        """As a reader of the file counts; so the first `+` is what our clock said, and the sum is exact whenever it is read."""
         self._size = 0
         self._pending = b""
         beginning.ids = ids.take()
@@ -154,19 +199,24 @@ class Recorder:
 
     def heard(self, input: Input, now: float) -> None:
         """Before the session gets it: it keeps items, and changes them."""
-        passed = 0.0 if self._at is None else now - self._at
-        self._at = now
+        passed = now - self._at
+        self._at += passed
         sign = b">" if isinstance(input, client.ClientEventBase) else b"~"
         self._pending = b"+ %r\n" % passed if passed else b""
-        self._pending += sign + b" " + written(input) + b"\n"
+        self._pending += sign + b" " + written(self._aliases.input(input)) + b"\n"
 
     def did(self, effects: list[Effect]) -> None:
         """After it."""
-        lines = [self._pending]
+        self._end([told(effect) for effect in effects])
+
+    def broke(self) -> None:
+        """Instead: this input is what somebody will want to know."""
+        self._end([BROKE])
+
+    def _end(self, lines: list[bytes]) -> None:
         if ids := self._ids.take():
-            lines.append(b"% " + _encode(ids) + b"\n")
-        lines += [told(effect) + b"\n" for effect in effects]
-        self._put(b"".join(lines))
+            lines.insert(0, b"% " + _encode(ids))
+        self._put(self._pending + b"".join(line + b"\n" for line in lines))
 
     def _put(self, lines: bytes) -> None:
         if self._size > MAX_BYTES:
@@ -174,17 +224,17 @@ class Recorder:
         self._size += len(lines)
         if self._size > MAX_BYTES or not self._disk.put(self.path, lines):
             self._size = MAX_BYTES + 1
-            self._disk.put(self.path, CUT)
+            self._disk.put(self.path, CUT, anyway=True)
             log.warning("The recording %s is cut: it is too large, or the disk is too slow", self.path)
 
 
 def written(input: Input) -> bytes:
-    """An input as a line has it: JSON, without secrets."""
+    """An input as a line has it: JSON."""
     if isinstance(input, FrameRefused):
         error = input.error
         fields = {name: getattr(error, name) for name in ("code", "message", "param", "event_id", "type")}
         return _encode({"type": "FrameRefused", "error": fields})
-    return _encode(at_rate(without_tool_secrets(input), PCM_RATE))
+    return _encode(at_rate(input, PCM_RATE))
 
 
 def told(effect: Effect) -> bytes:
@@ -195,19 +245,6 @@ def told(effect: Effect) -> bytes:
     if isinstance(effect, ListTools | CallTool):
         effect = replace(effect, server=without_secrets(effect.server))
     return b"! " + _encode(effect)
-
-
-def without_tool_secrets(input: Any) -> Any:
-    """The same event, whose tool servers have lost their keys."""
-    if isinstance(input, client.SessionUpdate) and isinstance(input.session, SettingsPatch) and input.session.tools is not UNSET:
-        return replace(input, session=replace(input.session, tools=_public(input.session.tools)))
-    if isinstance(input, client.ResponseCreate) and input.response is not None and input.response.tools is not UNSET:
-        return replace(input, response=replace(input.response, tools=_public(input.response.tools)))
-    return input
-
-
-def _public(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
-    return tuple(without_secrets(tool) if isinstance(tool, McpTool) else tool for tool in tools)
 
 
 def at_rate(value: Any, rate: int) -> Any:

@@ -20,7 +20,7 @@ from realtime.runner.committer import NEW, Committer
 from realtime.runner.loop import Runner
 from realtime.runner.meter import Meter
 from realtime.runner.outbox import Outbox
-from realtime.runner.recorder import Beginning, NotedIds, Recorder
+from realtime.runner.recorder import Aliases, Beginning, NotedIds, Recorder
 from realtime.runner.tasks import Tasks
 from realtime.server import http, openings
 from realtime.server.access import Admission
@@ -36,7 +36,6 @@ from realtime.session.machine import Session
 from realtime.wire.client import SessionUpdate
 from realtime.wire.codec import Codec
 from realtime.wire.settings import AnySettings, Settings, sample_rate
-from realtime.wire.settings import shown as without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -189,14 +188,15 @@ class Sessions:
     def _recorder(self, session: Session, ids: Ids, head: journal.Head, codec: Codec, *, resumed: bool) -> Recorder | None:
         if self._service.recordings is None or not isinstance(ids, NotedIds):
             return None
-        shown = replace(head, settings=without_secrets(session.settings))
+        aliases = Aliases()
+        shown = replace(head, settings=aliases.settings(session.settings))
         beginning = Beginning(
             abilities=self._service.abilities,
             records=journal.records(shown, session.conversation),
             resumed=resumed,
             pcm_rate=sample_rate(codec.audio.input.format),
         )
-        return Recorder(self._service.recordings, session.settings.id, ids, beginning)
+        return Recorder(self._service.recordings, session.settings.id, ids, beginning, aliases)
 
     def _expires_at(self) -> int:
         return int(_now() + self._service.abilities.session_seconds)

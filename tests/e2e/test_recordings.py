@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import stat
 from pathlib import Path
+from signal import SIGKILL
 
 from tests.e2e.conftest import Start
-from tests.e2e.test_sessions import run
+from tests.e2e.test_barge_in import BEGINNING, PLAYED_MS, begin_story, interrupt, truncate
+from tests.e2e.test_sessions import resumed, run
 from tests.e2e.test_tools import WEATHER, call, give_result
 from tests.rigs.chat_endpoint import ChatEndpoint, answer
-from tests.rigs.daemon import SCRIPTED_EARS
+from tests.rigs.daemon import SCRIPTED, SCRIPTED_EARS
 from tests.rigs.sounds import silence, tone
 from tests.rigs.wire_client import WireClient, spoken
 
 SECRET = "a-tool-servers-key"
+
+SMALL = {"type": "realtime", "tools": [WEATHER], "audio": {"output": {"format": {"type": "audio/pcmu"}}}}
+"""What such a recording may begin with that is to be kept in tests/recordings: most of it is sound."""
 
 
 async def test_what_was_recorded_runs_again_and_what_was_changed_is_found(start: Start, endpoint: ChatEndpoint, tmp_path: Path) -> None:
@@ -61,3 +66,43 @@ async def test_what_was_recorded_runs_again_and_what_was_changed_is_found(start:
     assert "It rains." in output
     assert "It is sunny." in output
     assert (await run("replay", str(tmp_path / "nothing")))[0] == 2
+
+
+async def test_an_interrupted_answer_and_a_client_that_came_back_run_again(start: Start, endpoint: ChatEndpoint, tmp_path: Path) -> None:
+    recordings, gate = tmp_path / "recordings", asyncio.Event()
+    daemon = start(*SCRIPTED_EARS, "--record-dir", str(recordings), OPENAI_BASE_URL=endpoint.base_url)
+    endpoint.script(answer(BEGINNING, gate, "The end."), answer(*call(0, "call_1", '{"city":"Rome"}'), finish_reason="tool_calls"))
+    endpoint.script(answer("Sunny."))
+    async with WireClient(daemon.url()) as client:
+        await client.send({"type": "session.update", "session": SMALL})
+        item_id = await begin_story(client)
+        await interrupt(client)
+        await truncate(client, item_id, PLAYED_MS)
+        await client.wait_for("conversation.item.truncated")
+        client.socket.transport.abort()
+        await client.closed()
+    async with resumed(daemon, client, f"&last_event_id={client.received[-1]['event_id']}") as later:
+        await later.speak(silence(1.0))
+        await later.response()
+        await give_result(later, "call_1", "Sunny.")
+        await later.respond()
+    await asyncio.to_thread(daemon.stop)
+
+    (file,) = recordings.iterdir()
+    text = file.read_text()
+    for happened in ('"turn_detected"', '~ {"type":"Resumed"', '"response.function_call_arguments.done"', "conversation.item.truncated"):
+        assert happened in text
+    assert await run("replay", str(file)) == (0, f"{file}: the same\n")
+
+
+async def test_a_daemon_that_is_killed_leaves_a_recording_of_all_that_it_wrote(start: Start, tmp_path: Path) -> None:
+    recordings = tmp_path / "recordings"
+    daemon = start(*SCRIPTED, "--record-dir", str(recordings))
+    async with WireClient(daemon.url()) as client:
+        await client.say("Say something long. " * 50)
+        await client.send({"type": "response.create"})
+        await client.wait_for("response.output_audio.delta")
+        await asyncio.to_thread(daemon.stop, SIGKILL)
+    (file,) = recordings.iterdir()
+    assert "session.created" in file.read_text()
+    assert await run("replay", str(file)) == (0, f"{file}: the same\n")

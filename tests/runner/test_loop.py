@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from realtime.runner.bucket import Bucket
 from realtime.runner.loop import OUR_FAULT, Runner
 from realtime.runner.meter import Meter
 from realtime.runner.outbox import Outbox
+from realtime.runner.recorder import BROKE, Aliases, Disk, NotedIds, Recorder
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
 from realtime.session.effects import Effect
@@ -27,6 +29,7 @@ from realtime.wire.items import InputAudio, Message
 from realtime.wire.settings import Settings
 from tests.rigs.engines import scripted_engines
 from tests.rigs.socket import KeptSocket
+from tests.runner.test_recorder import beginning
 
 
 class Shell:
@@ -46,6 +49,7 @@ async def shell(
     kind: type[Session] = Session,
     metrics: Metrics | None = None,
     allowance: Allowance | None = None,
+    recorder: Recorder | None = None,
 ) -> AsyncIterator[Shell]:
     settings = Settings(id="sess_1", model="m", expires_at=0, output_modalities=("text",))
     session = kind(settings, CountedIds(), Abilities(session_seconds=session_seconds))
@@ -53,7 +57,7 @@ async def shell(
         socket = KeptSocket()
         outbox = Outbox(socket)
         meter = Meter(metrics or Metrics(), "ga", clock=asyncio.get_running_loop().time, when_written=outbox.when_written)
-        runner = Runner(session, Intake(CountedIds(), Abilities()), engines, GaCodec(), outbox, meter, allowance)
+        runner = Runner(session, Intake(CountedIds(), Abilities()), engines, GaCodec(), outbox, meter, allowance, recorder=recorder)
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(outbox.write())
             yield Shell(runner, socket)
@@ -119,6 +123,26 @@ async def test_a_session_that_breaks_is_logged_and_closed_and_hears_nothing_more
         caplog.clear()
         ours.runner.post(inputs.Opened())
         assert caplog.text == ""
+
+
+async def test_what_broke_a_session_is_recorded(tmp_path: Path) -> None:
+    class Brittle(Session):
+        def receive(self, input: inputs.Input, *, now: float) -> list[Effect]:
+            if isinstance(input, ResponseCreate):
+                raise ZeroDivisionError
+            return super().receive(input, now=now)
+
+    disk = Disk(tmp_path)
+    recorder = Recorder(disk, "sess_1", NotedIds(CountedIds()), beginning(), Aliases())
+    async with shell(kind=Brittle, recorder=recorder) as ours:
+        ours.runner.post(inputs.Opened())
+        ours.runner.post(ResponseCreate())
+        await ours.socket.wait_closed()
+    disk.close()
+    lines = recorder.path.read_bytes().splitlines()
+    assert b"session.created" in lines[3]
+    assert lines[-2].startswith(b'> {"type":"response.create"')
+    assert lines[-1] == BROKE
 
 
 async def test_an_input_that_comes_while_another_is_taken_waits_its_turn() -> None:

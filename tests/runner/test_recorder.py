@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from realtime.errors import ClientError
 from realtime.runner import recorder
-from realtime.runner.recorder import Beginning, Disk, NotedIds, Recorder, at_rate, told, without_tool_secrets, written
+from realtime.runner.recorder import BROKE, Aliases, Beginning, Disk, NotedIds, Recorder, at_rate, told, written
 from realtime.session import inputs, journal
 from realtime.session.abilities import Abilities
 from realtime.session.effects import CallTool, Send
@@ -18,10 +20,11 @@ from realtime.session.ids import CountedIds
 from realtime.session.machine import Session
 from realtime.wire.client import InputAudioBufferClear, ResponseAudio, ResponseAudioOutput, ResponseCreate, ResponseParams, SessionUpdate
 from realtime.wire.mcp import McpTool
-from realtime.wire.server import InputAudioBufferCleared
-from realtime.wire.settings import AudioInputPatch, AudioPatch, PcmFormat, Settings, SettingsPatch
+from realtime.wire.server import InputAudioBufferCleared, SessionUpdated
+from realtime.wire.settings import AudioInputPatch, AudioPatch, FunctionTool, PcmFormat, Settings, SettingsPatch, TranscriptionSettings
 
-SECRET = McpTool(server_label="s", server_url="https://s.example/", authorization="hush")
+SECRET = McpTool(server_label="s", server_url="https://s.example/", authorization="hush", headers={"X-Key": "whisper"})
+WEATHER = FunctionTool(name="weather")
 
 
 def beginning() -> Beginning:
@@ -34,7 +37,7 @@ def record(disk: Disk, *happened: inputs.Input) -> Path:
     """A session to which this happened, a second apart."""
     ids = NotedIds(CountedIds())
     session = Session(Settings(id=ids.new("sess"), model="m", expires_at=0), ids)
-    ours = Recorder(disk, "sess_1", ids, beginning())
+    ours = Recorder(disk, "sess_1", ids, beginning(), Aliases())
     for second, input in enumerate(happened):
         ours.heard(input, float(second))
         ours.did(session.receive(input, now=float(second)))
@@ -64,12 +67,47 @@ def test_a_recording_that_is_too_long_says_that_it_was_cut(tmp_path: Path, monke
     assert len(lines) < 60
 
 
-def test_a_disk_that_is_too_slow_cuts_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "MAX_WAITING", 10)
-    disk = Disk(tmp_path)
-    record(disk, inputs.Opened())
+def test_a_disk_that_is_too_slow_cuts_it_and_the_file_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, may_write = Disk(tmp_path), threading.Event()
+    write = disk._write
+    monkeypatch.setattr(disk, "_write", lambda path, lines: may_write.wait() and write(path, lines))
+    disk.put(tmp_path / "the disk is busy with this", b"")
+    monkeypatch.setattr(recorder, "MAX_WAITING", 4000)
+    path = record(disk, inputs.Opened(), *[InputAudioBufferClear() for _ in range(50)])
+    may_write.set()
     disk.close()
-    assert list(tmp_path.iterdir()) == []
+    lines = path.read_text().splitlines()
+    assert lines[-1] == '# {"cut":true}'
+    assert lines.count('# {"cut":true}') == 1
+    assert 5 < len(lines) < 60
+
+
+def test_the_input_that_broke_a_session_is_written(tmp_path: Path) -> None:
+    disk, ids = Disk(tmp_path), NotedIds(CountedIds())
+    ours = Recorder(disk, "sess_1", ids, beginning(), Aliases())
+    ours.heard(InputAudioBufferClear(event_id="mine"), 1.5)
+    ids.new("event")
+    ours.broke()
+    disk.close()
+    passed, input, drawn, broke = ours.path.read_bytes().splitlines()[1:]
+    assert (passed, drawn, broke) == (b"+ 1.5", b'% ["event_1"]', BROKE)
+    assert b"mine" in input
+
+
+def test_the_times_add_up_to_those_of_the_clock(tmp_path: Path) -> None:
+    disk, ids = Disk(tmp_path), NotedIds(CountedIds())
+    ours = Recorder(disk, "sess_1", ids, beginning(), Aliases())
+    clock = [86_400.1 + 0.032 * step / 3 for step in range(200)]
+    for now in clock:
+        ours.heard(inputs.TimePassed(), now)
+        ours.did([])
+    disk.close()
+    read, at = [], 0.0
+    for line in ours.path.read_text().splitlines():
+        if line.startswith("+"):
+            at += float(line[2:])
+            read.append(at)
+    assert read == clock
 
 
 def test_a_disk_that_fails_ends_the_recording_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -83,15 +121,39 @@ def test_a_disk_that_fails_ends_the_recording_and_says_so_once(tmp_path: Path, c
 
 
 def test_no_key_of_a_tool_server_is_written() -> None:
-    patch = SettingsPatch(tools=(SECRET,))
+    patch, aliases = SettingsPatch(tools=(SECRET, WEATHER)), Aliases()
     update = SessionUpdate(session=patch)
     respond = ResponseCreate(response=ResponseParams(tools=(SECRET,)))
-    call = CallTool("item_1", SECRET, "add", {})
-    for line in (written(update), written(respond), told(call)):
+    settings = aliases.settings(Settings(id="sess_1", model="m", expires_at=0, tools=(SECRET,)))
+    call, shown = (
+        CallTool("item_1", SECRET, "add", {}),
+        SessionUpdated(session=Settings(id="sess_1", model="m", expires_at=0, tools=(SECRET,))),
+    )
+    for line in (
+        written(aliases.input(update)),
+        written(aliases.input(respond)),
+        msgspec.json.encode(settings),
+        told(call),
+        told(Send(shown)),
+    ):
         assert b"s.example" in line
         assert b"hush" not in line
-    assert patch.tools == (SECRET,), "the session needs it"
-    assert without_tool_secrets(SessionUpdate(session=SettingsPatch())) == SessionUpdate(session=SettingsPatch())
+        assert b"whisper" not in line
+    assert patch.tools == (SECRET, WEATHER), "the session needs it"
+
+
+def test_the_same_key_has_the_same_alias_and_another_has_another() -> None:
+    aliases = Aliases()
+    assert [aliases.of(each) for each in ("hush", "quiet", "hush", "")] == ["secret-1", "secret-2", "secret-1", ""]
+
+
+def test_what_names_no_tool_server_is_written_as_it_is() -> None:
+    aliases = Aliases()
+    transcribes = TranscriptionSettings(id="sess_1", expires_at=0)
+    assert aliases.settings(transcribes) is transcribes
+    keyless = McpTool(server_label="s", server_url="https://s.example/")
+    for event in (SessionUpdate(session=SettingsPatch()), ResponseCreate(), SessionUpdate(session=SettingsPatch(tools=(keyless,)))):
+        assert aliases.input(event) == event
 
 
 def test_a_refusal_and_an_answer_are_written_whole() -> None:
