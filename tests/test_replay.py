@@ -9,13 +9,16 @@ from msgspec.structs import replace
 
 from realtime import replay
 from realtime.errors import ClientError, ConfigError
-from realtime.runner.recorder import BROKE, Disk
-from realtime.session import inputs
+from realtime.runner.recorder import BROKE, Aliases, Beginning, Disk, NotedIds, Recorder
+from realtime.session import inputs, journal
+from realtime.session.abilities import Abilities
 from realtime.session.effects import Effect
+from realtime.session.ids import Ids
 from realtime.session.machine import Session
 from realtime.wire.client import ConversationItemCreate, InputAudioBufferAppend, InputAudioBufferClear, SessionUpdate
 from realtime.wire.items import InputText, Message
-from realtime.wire.settings import SettingsPatch
+from realtime.wire.settings import AnySettings, SettingsPatch, sample_rate
+from tests.rigs.transcript import Transcript
 from tests.runner.test_recorder import SECRET, record
 
 
@@ -172,3 +175,31 @@ def test_every_recording_that_is_kept_is_the_same_today(file: Path) -> None:
 
 def test_some_recordings_are_kept() -> None:
     assert list((Path(__file__).parent / "recordings").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "transcripts").glob("*.jsonl")), ids=lambda path: path.stem)
+def test_every_conversation_that_is_known_can_be_recorded_and_run_again(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path)
+
+    class Recorded(Session):
+        def __init__(self, settings: AnySettings, ids: Ids, abilities: Abilities) -> None:
+            noted, aliases, rate = NotedIds(ids), Aliases(), sample_rate(transcript._codec.audio.input.format)
+            super().__init__(settings, noted, abilities)
+            head = journal.Head(journal.VERSION, aliases.settings(settings), self.conversation.id, 0.0)
+            begun = Beginning(abilities=abilities, records=journal.records(head, []), resumed=False, pcm_rate=rate)
+            self.recorder = Recorder(disk, settings.id, noted, begun, aliases)
+
+        def receive(self, input: inputs.Input, *, now: float) -> list[Effect]:
+            self.recorder.heard(input, now)
+            effects = super().receive(input, now=now)
+            self.recorder.did(effects)
+            return effects
+
+    monkeypatch.setattr("tests.rigs.transcript.Session", Recorded)
+    transcript = Transcript(path)
+    assert transcript.difference() == ""
+    disk.close()
+    (file,) = tmp_path.iterdir()
+    assert replay.run(file) == []

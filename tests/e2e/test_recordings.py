@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import stat
+from base64 import b64decode
 from pathlib import Path
 from signal import SIGKILL
 
 from tests.e2e.conftest import Start
 from tests.e2e.test_barge_in import BEGINNING, PLAYED_MS, begin_story, interrupt, truncate
-from tests.e2e.test_sessions import resumed, run
+from tests.e2e.test_sessions import STORE_KEY, resumed, run
 from tests.e2e.test_tools import WEATHER, call, give_result
 from tests.rigs.chat_endpoint import ChatEndpoint, answer
 from tests.rigs.daemon import SCRIPTED, SCRIPTED_EARS
@@ -25,7 +27,7 @@ SMALL = {"type": "realtime", "tools": [WEATHER], "audio": {"output": {"format": 
 async def test_what_was_recorded_runs_again_and_what_was_changed_is_found(start: Start, endpoint: ChatEndpoint, tmp_path: Path) -> None:
     state, recordings = tmp_path / "state", tmp_path / "recordings"
     folders = ("--record-dir", str(recordings), "--state-dir", str(state))
-    daemon = start(*SCRIPTED_EARS, *folders, OPENAI_BASE_URL=endpoint.base_url)
+    daemon = start(*SCRIPTED_EARS, *folders, OPENAI_BASE_URL=endpoint.base_url, REALTIME_STORE_KEY=STORE_KEY)
     endpoint.script(answer(*call(0, "call_1", '{"city":"Rome"}'), finish_reason="tool_calls"), answer("It is sunny."))
     async with WireClient(daemon.url()) as client:
         tools = [WEATHER, {"type": "mcp", "server_label": "s", "server_url": "http://127.0.0.1:1/mcp", "authorization": SECRET}]
@@ -54,7 +56,11 @@ async def test_what_was_recorded_runs_again_and_what_was_changed_is_found(start:
     assert len(files) == 2, "another dialect is read from the store"
     for file in files:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert SECRET not in file.read_text()
+        first, *_ = (text := file.read_text()).splitlines()
+        records = b"".join(b64decode(record) for record in json.loads(first[2:])["records"].values())
+        assert b"mcp" in records or file == files[0], "the server is among what is remembered"
+        assert SECRET.encode() not in records
+        assert SECRET not in text
         assert await run("replay", str(file)) == (0, f"{file}: the same\n")
 
     lines = files[0].read_text().splitlines(keepends=True)
