@@ -120,14 +120,17 @@ def test_the_times_add_up_to_those_of_the_clock(tmp_path: Path) -> None:
     assert read == clock
 
 
-def test_a_disk_that_fails_ends_the_recording_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    disk = Disk(tmp_path)
-    path = tmp_path / "a folder"
-    path.mkdir()
-    disk.put(path, b"1")
-    disk.put(path, b"2")
+@pytest.mark.parametrize("full", [False, True])
+def test_a_disk_that_fails_ends_the_recording_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, full: bool) -> None:
+    disk, path = Disk(tmp_path), tmp_path / "recording"
+    path.symlink_to("/dev/full" if full else tmp_path)
+    for _ in range(3):
+        assert disk.put(path, b"1"), "the session hears nothing of it"
+    disk.put(tmp_path / "another", b"1")
     disk.close()
     assert len([record for record in caplog.records if "ends here" in record.message]) == 1
+    assert ("No space left on device" in caplog.text) is full
+    assert (tmp_path / "another").read_bytes() == b"1"
 
 
 def test_no_key_of_a_tool_server_is_written() -> None:
