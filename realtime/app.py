@@ -27,6 +27,7 @@ from realtime.media.limits import MEBIBYTE, Limits
 from realtime.metrics import Metrics
 from realtime.options import OPENAI_URL
 from realtime.ports import Llm, MediaReader, Store, Stt, Tts, TurnJudge, Vad
+from realtime.runner.detection import Detection
 from realtime.runner.perform import Engines
 from realtime.runner.recorder import Disk
 from realtime.server import keys, tls
@@ -102,7 +103,7 @@ class App:
             llm=self._llm(),
             stt=self._stt(),
             tts=self._tts(),
-            vad=self._vad(),
+            detection=Detection(self._vad(), self._workers, self._cores),
             judge=self._judge(),
             tool_servers=McpClient(),
             media=self._media(),

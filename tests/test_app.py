@@ -63,7 +63,7 @@ def scripted(**chosen: object) -> Config:
 
 def test_scripted_engines_are_chosen_when_asked_for_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     engines = App(SCRIPTED).engines()
-    kinds = (type(engines.llm), type(engines.stt), type(engines.tts), type(engines.vad), type(engines.tool_servers))
+    kinds = (type(engines.llm), type(engines.stt), type(engines.tts), type(engines.detection.vad), type(engines.tool_servers))
     assert kinds == (ScriptedLlm, ScriptedStt, ScriptedTts, ScriptedVad, McpClient)
     assert "language      scripted: as asked" in capsys.readouterr().out
 
@@ -157,7 +157,7 @@ def test_a_voice_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> 
 
 
 def test_the_detector_is_silero_unless_a_script_is_asked_for() -> None:
-    assert isinstance(App(scripted(vad="auto")).engines().vad, SileroVad)
+    assert isinstance(App(scripted(vad="auto")).engines().detection.vad, SileroVad)
 
 
 @pytest.mark.parametrize(("choice", "reason"), [("none", "as asked"), ("auto", "hibari-tts is not installed")])

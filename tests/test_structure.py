@@ -46,6 +46,7 @@ WITHOUT_MODULE = {
 }
 CATCHES_ALL = {
     "runner/loop.py": "top of a session: logs what escaped and closes with 1011",
+    "runner/detection.py": "one session's detector in a job of several: what it raises is told to its own session",
     "runner/perform.py": "top of a job: whatever goes wrong in it becomes an outcome",
     "replay.py": "top of a session that is run again: that it breaks is what its recording may be kept for",
     "store/sqlite.py": "top of the store's thread: what escapes a job is its failure alone, and reaches whoever asked",

@@ -28,9 +28,9 @@ from realtime.ports import (
     ToolServers,
     Tts,
     TurnJudge,
-    Vad,
 )
 from realtime.runner.allowance import Allowance
+from realtime.runner.detection import Detection
 from realtime.runner.listening import Listening
 from realtime.runner.outbox import Outbox
 from realtime.runner.sounds import Mouth, heard
@@ -59,11 +59,11 @@ class Engines(Struct, frozen=True):
     stt: Stt
     tts: Tts | None
     """None: there is no voice, and no session is allowed to want one."""
-    vad: Vad
+    detection: Detection
     tool_servers: ToolServers
     media: MediaReader
     workers: Executor
-    """Threads for the detector and for conversions."""
+    """Threads for conversions."""
     judge: TurnJudge | None = None
     """None: whether a turn is over, its words must tell."""
 
@@ -91,7 +91,7 @@ class Performer:
         self._outbox = outbox
         self._post = post
         self._tasks = Tasks()
-        self.listening = Listening(engines.vad, engines.workers, self._scored, self._deaf)
+        self.listening = Listening(engines.detection, self._scored, self._deaf)
 
     def perform(self, effect: Effect) -> None:
         match effect:
@@ -235,8 +235,7 @@ class Performer:
     # The detector
 
     def _scored(self, epoch: int, scores: list[float]) -> None:
-        if scores:
-            self._post(inputs.SpeechScored(epoch, scores))
+        self._post(inputs.SpeechScored(epoch, scores))
 
     def _deaf(self, epoch: int, error: Exception) -> None:
         log.error("The detector failed", exc_info=error)

@@ -90,10 +90,12 @@ class Socket(ServerConnection):
         if self.protocol.state is State.CONNECTING:
             self._begin(data)
             return
+        reading_on = bool(self._portions)
         self._portions.put(data)
+        if reading_on:  # it would be no turn of anybody else's
+            return
         self._read()
         if self._portions:
-            self.transport.pause_reading()
             self.loop.call_soon(self._read_on)
 
     def _begin(self, data: bytes) -> None:
@@ -115,6 +117,7 @@ class Socket(ServerConnection):
             return
         self._read()
         if self._portions:
+            self.transport.pause_reading()  # not for the two or three frames of a busy moment: it takes two calls of the kernel
             self.loop.call_soon(self._read_on)
         elif not self.recv_messages.paused:
             self.transport.resume_reading()

@@ -108,8 +108,8 @@ class Ear:
         self._epoch_start = self.buffer.received
         self._detector = None if self._detection is None else TurnDetector(self._detection)
 
-    def append(self, audio: bytes) -> Detect | None:
-        """Hold more audio. Raises `ClientError` when it is too much."""
+    def append(self, audio: bytes, *, urgent: bool = False) -> Detect | None:
+        """Hold more audio. Without a turn, it is not `urgent` to know what it is. Raises `ClientError` when it is too much."""
         if self.buffer.held_ms > MAX_HELD_MS:
             raise ClientError(
                 "input_audio_buffer_full",
@@ -119,7 +119,7 @@ class Ear:
         whole = self.buffer.append(audio)
         if self._detector is None or not whole:
             return None
-        return Detect(self.epoch, whole, self.buffer.format)
+        return Detect(self.epoch, whole, self.buffer.format, urgent or self.talking)
 
     def hear(self, score: float, needed_ms: int = WINDOW_MS) -> Heard | None:
         """Take the score of the epoch's next window. A turn begins after `needed_ms` of speech."""

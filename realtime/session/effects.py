@@ -25,13 +25,15 @@ class Send(Struct, frozen=True, tag=True):
     """The id of the client event that it answers."""
 
 
-class Detect(Struct, frozen=True, tag=True):
+class Detect(Struct, frozen=True, tag=True, omit_defaults=True):
     """Score more audio for speech. A new epoch is a new stream: its detector remembers nothing of the one before."""
 
     epoch: int
     audio: bytes
     """Whole samples."""
     format: AudioFormat
+    urgent: bool = False
+    """Each window at once: somebody speaks, or may be interrupting. Else a tenth of a second may be scored together, which is cheaper."""
 
 
 class Transcribe(Struct, frozen=True, tag=True, omit_defaults=True):

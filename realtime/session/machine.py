@@ -292,7 +292,7 @@ class Session:
 
     def _append(self, event: client.InputAudioBufferAppend) -> None:
         check_audio("audio", self._abilities)
-        detect = self._ear.append(event.audio)
+        detect = self._ear.append(event.audio, urgent=self._answering)
         if detect is not None:
             self._effects.add(detect)
 
@@ -306,11 +306,15 @@ class Session:
         self._speaking.drop()
         self._effects.send(server.InputAudioBufferCleared(), event.event_id)
 
+    @property
+    def _answering(self) -> bool:
+        """Does an answer run, or still play?"""
+        return self._responses.active is not None or self._playback.until > self._now
+
     def _hear(self, scored: SpeechScored) -> None:
         detection = self.settings.audio.input.turn_detection
         interrupting = detection is not None and detection.interrupt_response
-        answering = self._responses.active is not None or self._playback.until > self._now
-        needed_ms = self._abilities.interruption_ms if interrupting and answering else WINDOW_MS
+        needed_ms = self._abilities.interruption_ms if interrupting and self._answering else WINDOW_MS
         for score in scored.scores:
             self._follow(self._ear.hear(score, needed_ms))
         if self._speaking.id is not None:

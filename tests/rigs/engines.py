@@ -15,6 +15,7 @@ from realtime.engines.scripted import (
     ScriptedVad,
 )
 from realtime.ports import Llm, MediaReader, Stt, ToolServers, Tts, Vad
+from realtime.runner.detection import Detection
 from realtime.runner.perform import Engines
 
 
@@ -35,7 +36,7 @@ def scripted_engines(
             llm=llm or ScriptedLlm(),
             stt=stt or ScriptedStt(),
             tts=None if mute else tts or ScriptedTts(),
-            vad=vad or ScriptedVad(),
+            detection=Detection(vad or ScriptedVad(), workers, 1),
             tool_servers=tool_servers or ScriptedToolServers(),
             media=media or ScriptedReader(),
             workers=workers,

@@ -288,17 +288,6 @@ async def test_appended_audio_comes_back_as_scores(bench: Benches) -> None:
         assert min(scored.scores) > 0.9
 
 
-async def test_audio_that_makes_no_window_is_not_told(bench: Benches) -> None:
-    async with bench() as ours:
-        # Exactly 32 ms, of which the converter keeps a little back: the detector runs and has nothing to say.
-        ours.perform(Detect(0, LOUD[:1536], PcmFormat()))
-        job = ours.performer.listening._job
-        assert job is not None
-        assert await job == []
-        await asyncio.sleep(0)
-        assert ours.posted.inputs == []
-
-
 async def test_a_detector_that_breaks_is_logged_and_told(bench: Benches, caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
         def open(self) -> VadStream:
