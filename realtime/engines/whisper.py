@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from realtime.engines.logprobs import Token, pieces, tokens_of
+from realtime.engines.short_window import ShortWindow
 from realtime.engines.workers import Workers
 from realtime.errors import EngineError
-from realtime.ports import EAR_RATE, Float32, TokenLogprob, Transcript
+from realtime.ports import EAR_RATE, Float32, Transcript
 
 if TYPE_CHECKING:
     from ctranslate2.models import Whisper, WhisperGenerationResult
@@ -52,6 +54,7 @@ class WhisperStt:
     def __init__(self, model: WhisperModel, name: str, *, workers: int) -> None:
         self.name = name
         self._model = model
+        self._short = ShortWindow(model)
         self._workers = Workers(f"whisper {name}", count=workers, max_waiting=MAX_WAITING)
 
     @classmethod
@@ -104,43 +107,49 @@ class WhisperStt:
             raise EngineError("audio_unintelligible", "The audio holds samples that are not numbers.", type="invalid_request_error")
         if np.abs(audio).max() < MIN_PEAK:
             return Transcript("", seconds, language)
-        # A shallow copy: the weights are shared, what this transcription generates is its own.
-        model, decoder = copy.copy(self._model), _Decoder(self._model.model, logprobs)
-        model.model = decoder
         try:
-            segments, _ = model.transcribe(
-                audio,
-                language=language or "en",
-                # Detects the language of each window from what was encoded anyway; asked for with `language=None`, it would encode twice.
-                multilingual=language is None,
-                beam_size=BEAM,
-                temperature=0.0,
-                without_timestamps=len(audio) <= WINDOW_SECONDS * EAR_RATE,
-                condition_on_previous_text=False,
-                vad_filter=False,
-                initial_prompt=prompt or None,
-            )
-            told, tokens = _listened(segments, decoder, abandoned)
-            return Transcript(
-                text="".join(segment.text for segment in told).strip(),
-                seconds=seconds,
-                language=language,
-                no_speech=decoder.no_speech,
-                confidence=_confidence(told),
-                tokens=_pieces(tokens, self._decode),
-            )
+            heard = self._short.hear(audio, language, prompt, abandoned)
+            if heard is not None:
+                told = pieces(heard.tokens, self._decode) if logprobs else ()
+                return Transcript(heard.text, seconds, language, heard.no_speech, heard.confidence, told)
+            if abandoned.is_set():
+                return Transcript("", seconds, language)
+            return self._hear_slowly(audio, language, prompt, logprobs, abandoned)
         except Exception as error:
             # As in `load`: no narrower type covers what the two libraries raise.
             raise EngineError("transcription_failed", f"{self.name} could not transcribe: {error}") from error
+
+    def _hear_slowly(self, audio: Float32, language: str | None, prompt: str | None, logprobs: bool, abandoned: Event) -> Transcript:
+        """As faster-whisper does it: a window of 30 seconds, whatever was said."""
+        # A shallow copy: the weights are shared, what this transcription generates is its own.
+        model, decoder = copy.copy(self._model), _Decoder(self._model.model, logprobs)
+        model.model = decoder
+        segments, _ = model.transcribe(
+            audio,
+            language=language or "en",
+            # Detects the language of each window from what was encoded anyway; asked for with `language=None`, it would encode twice.
+            multilingual=language is None,
+            beam_size=BEAM,
+            temperature=0.0,
+            without_timestamps=len(audio) <= WINDOW_SECONDS * EAR_RATE,
+            condition_on_previous_text=False,
+            vad_filter=False,
+            initial_prompt=prompt or None,
+        )
+        told, tokens = _listened(segments, decoder, abandoned)
+        return Transcript(
+            text="".join(segment.text for segment in told).strip(),
+            seconds=len(audio) / EAR_RATE,
+            language=language,
+            no_speech=decoder.no_speech,
+            confidence=_confidence(told),
+            tokens=pieces(tokens, self._decode),
+        )
 
     def _decode(self, tokens: list[int]) -> str:
         """The text of tokens, without timestamps and other marks; half a character is a U+FFFD."""
         marks = self._model.hf_tokenizer.token_to_id("<|endoftext|>")
         return str(self._model.hf_tokenizer.decode([token for token in tokens if token < marks]))
-
-
-Token = tuple[int, float]
-"""Number in the vocabulary, and log probability."""
 
 
 class _Decoder:
@@ -161,7 +170,7 @@ class _Decoder:
         results: list[WhisperGenerationResult] = self._model.generate(*arguments, **options, return_logits_vocab=self._logprobs)
         for result in results:
             self.no_speech = min(result.no_speech_prob, 1.0 if self.no_speech is None else self.no_speech)
-            self._window = _sure(result) if self._logprobs else []
+            self._window = tokens_of(result) if self._logprobs else []
         return results
 
     def take(self, tokens: Sequence[int]) -> list[Token]:
@@ -173,15 +182,6 @@ class _Decoder:
                 self._window = self._window[start + count :]
                 return taken
         return []
-
-
-def _sure(result: WhisperGenerationResult) -> list[Token]:
-    """Each token with its log probability, out of the logits as the decoder saw them: suppressed tokens are at the lowest float."""
-    tokens = result.sequences_ids[0]
-    rows = (np.asarray(row, np.float64).reshape(-1) for row in result.logits[0])  # one more than tokens: the end of text
-    return [
-        (token, float(row[token] - row.max() - np.log(np.exp(row - row.max()).sum()))) for token, row in zip(tokens, rows, strict=False)
-    ]
 
 
 def _listened(segments: Iterable[Segment], decoder: _Decoder, abandoned: Event) -> tuple[list[Segment], list[Token]]:
@@ -200,32 +200,3 @@ def _confidence(segments: list[Segment]) -> float | None:
     """The mean over all tokens; a segment's own is that of its window."""
     count = sum(len(segment.tokens) for segment in segments)
     return min(0.0, sum(segment.avg_logprob * len(segment.tokens) for segment in segments) / count) if count else None
-
-
-def _pieces(tokens: list[Token], decode: Callable[[list[int]], str]) -> tuple[TokenLogprob, ...]:
-    """Text for tokens, which may be parts of a character: those are one piece, whose probability is that of them all."""
-    pieces: list[TokenLogprob] = []
-    open_: list[int] = []
-    sure = 0.0
-    for token, logprob in tokens:
-        open_.append(token)
-        text = decode(open_)
-        sure += logprob if text else 0.0  # a mark's certainty is not that of a word
-        if text and not text.endswith("\ufffd"):
-            pieces.append(TokenLogprob(text, sure))
-            open_, sure = [], 0.0
-    if rest := decode(open_):
-        pieces.append(TokenLogprob(rest, sure))
-    return _stripped(pieces)
-
-
-def _stripped(pieces: list[TokenLogprob]) -> tuple[TokenLogprob, ...]:
-    """Without the white space at both ends, as the text is."""
-    while pieces and not pieces[0].text.strip():
-        del pieces[0]
-    while pieces and not pieces[-1].text.strip():
-        del pieces[-1]
-    if pieces:
-        pieces[0] = TokenLogprob(pieces[0].text.lstrip(), pieces[0].logprob)
-        pieces[-1] = TokenLogprob(pieces[-1].text.rstrip(), pieces[-1].logprob)
-    return tuple(pieces)
