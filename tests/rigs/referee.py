@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, field
 from realtime.errors import CONTEXT_LENGTH_EXCEEDED
 from realtime.ports import LlmRequest
 from realtime.session import inputs
-from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, Judge, ListTools, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Forgo, Generate, Judge, ListTools, Send, Speak, Transcribe
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
 from realtime.wire import client, server
@@ -95,6 +95,8 @@ class Referee:
         self._written: dict[str, str] = {}
         """What each item of a response said, or called a tool with."""
         self._abandoned: set[str] = set()
+        self._guesses: dict[str, list[Generate | Speak]] = {}
+        """What was asked for speculations that are neither used nor given up, by response id."""
         self._rates_due = False
         self._stream = bytearray()
         """Everything that came in, in the present format."""
@@ -147,6 +149,14 @@ class Referee:
         match effect:
             case Send(event=event):
                 self._event(input, event)
+            case Generate(response_id=id, speculative=True):
+                assert self.turn is not None, "nobody speaks"
+                assert not any(run.default for run in self.running.values())
+                assert not self._guesses, "one speculation at a time"
+                self._guesses[id] = [effect]
+            case Speak(response_id=id) if id in self._guesses:
+                assert len(self._guesses[id]) == 1, "the first clause alone is spoken ahead"
+                self._guesses[id].append(effect)
             case Generate() | Speak():
                 self._asked(input, self.running[effect.response_id], effect)
             case Transcribe() if effect.partial:
@@ -166,6 +176,8 @@ class Referee:
                 self._called_for(effect)
             case Abandon(id=id):
                 self._abandoned.add(id)
+            case Forgo(response_id=id):
+                del self._guesses[id]  # a KeyError is one that was used, or was not asked
             case Close():
                 self.closed = True
 
@@ -271,7 +283,9 @@ class Referee:
         assert response.output_modalities == (terms.modality,)
         assert (response.audio.output.voice, response.audio.output.format) == (terms.voice, terms.format)
         assert (response.max_output_tokens, response.metadata) == (terms.max_output_tokens, terms.metadata)
-        self.running[response.id] = Running(response, terms)
+        self.running[response.id] = run = Running(response, terms)
+        for effect in self._guesses.pop(response.id, []):
+            self._asked(input, run, effect)
 
     def _done(self, response: server.Response) -> None:
         run = self.running.pop(response.id)  # a KeyError is a second `response.done`, or one without `response.created`
@@ -423,6 +437,10 @@ class Referee:
         assert [entry.id for entry in session.conversation] == self.order
         assert shown(session.settings) == self.settings
         assert session.busy == bool(self.running)
+        guess = session._responses.speculation
+        assert ([] if guess is None else [guess.id]) == list(self._guesses)
+        assert guess is None or guess.item_id == self.turn, "it is about what is being said"
+        assert not session._responses._held
         assert session._responses._asides.keys() <= self.running.keys(), "nothing is kept of what has ended"
         assert session._responses._final <= self.running.keys()
         if isinstance(input, client.SessionUpdate | inputs.DetectionFailed) and session._speaking.id is None:

@@ -22,7 +22,7 @@ from realtime.media.readings import Clip, Frame, Picture, Samples, WantedClip, W
 from realtime.ports import TokenUsage
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
-from realtime.session.effects import Abandon, CallTool, Detect, Effect, Generate, Judge, ListTools, Read, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Detect, Effect, Forgo, Generate, Judge, ListTools, Read, Send, Speak, Transcribe
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import Happening
 from realtime.session.intake import Intake
@@ -115,6 +115,7 @@ class Life:
             image_bytes=dice.choice([0, 200, 100_000_000]),
             camera_frames=dice.choice([1, 2, 12]),
             judges=dice.random() < 0.7,
+            speculation=dice.choice(["off", "transcribe", "respond", "respond"]),
             interruption_ms=dice.choice([32, 96]),
             session_seconds=SESSION_SECONDS,
             context_tokens=dice.choice([0, 0, 40, 200]),
@@ -223,8 +224,9 @@ class Engines:
 
     def take(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Abandon):
-                self._jobs = [job for job in self._jobs if _serves(job) != effect.id or self._dice.random() < 0.3]
+            if isinstance(effect, Abandon | Forgo):
+                id = effect.id if isinstance(effect, Abandon) else effect.response_id
+                self._jobs = [job for job in self._jobs if _serves(job) != id or self._dice.random() < 0.3]
             elif isinstance(effect, Job):
                 self._jobs.append(effect)
 
