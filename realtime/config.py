@@ -29,10 +29,10 @@ from realtime.options import (
     LogLevel,
     NativeAudio,
     Setting,
+    SpeculationChoice,
     StoreChoice,
     SttChoice,
     TtsChoice,
-    SpeculationChoice,
     TurnChoice,
     VadChoice,
 )

@@ -330,9 +330,10 @@ class Responses:
         response = self._running.get(outcome.response_id)
         if response is not None and response.expects(outcome):
             self._progress(response, outcome)
-        elif response is None and self.speculation is not None and outcome.response_id == self.speculation.id:
-            if not self.speculation.hold(outcome):
-                self.give_up()
+            return
+        guess = self.speculation
+        if guess is not None and outcome.response_id == guess.id and not guess.hold(outcome):
+            self.give_up()
 
     def tools_come_out(self, outcome: ToolOutcome) -> None:
         """Let an outcome reach the listing or the call that it serves, if somebody still waits for it."""

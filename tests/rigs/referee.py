@@ -97,6 +97,8 @@ class Referee:
         self._abandoned: set[str] = set()
         self._guesses: dict[str, list[Generate | Speak]] = {}
         """What was asked for speculations that are neither used nor given up, by response id."""
+        self._said_ahead: set[str] = set()
+        """Those whose first clause is spoken."""
         self._rates_due = False
         self._stream = bytearray()
         """Everything that came in, in the present format."""
@@ -116,6 +118,8 @@ class Referee:
             self._stream += input.audio
         if isinstance(input, inputs.ClauseSpoken) and (run := self.running.get(input.response_id)) and run.clause == input.clause:
             run.speaking = False
+        if isinstance(input, inputs.ClauseSpoken) and len(self._guesses.get(input.response_id, [])) > 1:
+            self._said_ahead.add(input.response_id)
         if isinstance(input, client.ResponseCreate) and not events:
             assert self._next is None, "one waits at the most"
             assert any(run.default for run in self.running.values()), "what waits has something to wait for"
@@ -286,6 +290,8 @@ class Referee:
         self.running[response.id] = run = Running(response, terms)
         for effect in self._guesses.pop(response.id, []):
             self._asked(input, run, effect)
+        if response.id in self._said_ahead:
+            run.speaking = False
 
     def _done(self, response: server.Response) -> None:
         run = self.running.pop(response.id)  # a KeyError is a second `response.done`, or one without `response.created`
