@@ -106,8 +106,10 @@ class Allowance:
         if responses is not None and not responses.free:
             message = f"Rate limit reached: {responses.most} responses at once. Wait until one has ended."
             raise EngineError(CODE, message, type=TYPE)
-        if requests is not None and (wait := requests.wait(1 + spare, now)):
+        if requests is not None and (wait := requests.wait(1, now)):
             raise EngineError(CODE, _said(requests, "requests", wait), type=TYPE)
+        if requests is not None and spare and requests.remaining(now) <= spare:
+            raise EngineError(CODE, _said(requests, "requests", requests.wait(1 + spare, now)), type=TYPE)
         if tokens is not None and (wait := tokens.wait(1, now)):
             raise EngineError(CODE, _said(tokens, "tokens", wait), type=TYPE)
         if requests is not None:
