@@ -3,8 +3,8 @@
     python -m bench.turn_latency [--effort full]
 
 The daemon with Whisper `base` and hibari, one session, human speech in real time; the model is a stub that answers at once, so that every
-stage is the daemon's own. It does not speculate. The floor is the silence of 500 ms and then, in the same run and in this process, the engines alone: the same
-utterance transcribed, the same clause spoken.
+stage is the daemon's own. It does not speculate. The floor is the silence of 500 ms and then, in the same run and in this process, the
+engines alone: the same utterance transcribed, the same clause spoken.
 
 The transcript is waited for from the end of the silence. Where the daemon knows `REALTIME_SPECULATION`, it is measured with
 `transcribe` and with `respond`, too: then it transcribes while the silence lasts, and has a budget.
