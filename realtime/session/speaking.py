@@ -55,7 +55,7 @@ class Draft(Struct):
     hypothesis: Hypothesis
     """What the client was told."""
     attempt: int
-    """The last one that was used."""
+    """The last one, or the one that is still running."""
     outcome: SpeechTranscribed | None = None
     """All the words, where they are known."""
     running: bool = False
@@ -129,7 +129,7 @@ class Speaking:
         if self._heard is not None and self._heard[0] >= ended.spoken_until:
             draft.outcome = self._heard[1]
         elif self._hearing is not None and self._hearing.end >= ended.spoken_until:
-            draft.running = True
+            draft.running, draft.attempt = True, self._hearing.attempt  # a judgement may have been asked for since
             self.id = None  # and nothing is abandoned
         self.drop()
         return draft

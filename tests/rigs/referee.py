@@ -97,6 +97,8 @@ class Referee:
         self._abandoned: set[str] = set()
         self._guesses: dict[str, list[Generate | Speak]] = {}
         """What was asked for speculations that are neither used nor given up, by response id."""
+        self._hearings: set[tuple[str, int]] = set()
+        """Items and attempts of what was asked to be transcribed."""
         self._said_ahead: set[str] = set()
         """Those whose first clause is spoken."""
         self._rates_due = False
@@ -164,8 +166,10 @@ class Referee:
             case Generate() | Speak():
                 self._asked(input, self.running[effect.response_id], effect)
             case Transcribe() if effect.partial:
+                self._hearings.add((effect.item_id, effect.attempt))
                 assert effect.item_id == self.turn, "half an utterance is heard while it is spoken"
             case Transcribe():
+                self._hearings.add((effect.item_id, effect.attempt))
                 assert (effect.item_id, effect.content_index) not in self._transcribed
             case Judge():
                 assert effect.item_id == self.turn, "who has stopped is not judged"
@@ -469,6 +473,8 @@ class Referee:
         self._used = at + sound._size
         self._taken += sound._size
         assert part is not None
+        awaited = self._session._transcripts._pending.get((id, 0))
+        assert awaited is None or (id, awaited.asked.attempt) in self._hearings, "nobody waits for what was not asked"
         known = part.transcript is not None or self._session._transcripts.pending(id)
         assert known or isinstance(self.settings, TranscriptionSettings), "what is committed is transcribed"
 

@@ -357,3 +357,13 @@ def test_words_for_who_wants_them_at_once_are_not_given_up() -> None:
     speaker.halts()
     speaker.says(5, silence=3)
     assert speaker.halts() == []
+
+
+def test_the_hearing_that_is_waited_for_is_not_the_judgement_that_was_asked_for_after_it() -> None:
+    speaker = Speaker(SEMANTIC, judges=True)
+    speaker.says(10, silence=3)
+    assert speaker.halts() == [hearing(13, 1)]
+    speaker.says(0, silence=PAUSE - 3)
+    speaker.learns(TurnJudged("item_1", 2, 1.0))
+    (draft,) = speaker.drafts
+    assert (draft.running, draft.attempt) == (True, 1)
