@@ -259,20 +259,6 @@ def test_only_an_address_for_speech_is_sent_what_people_say(config: Config, stt:
     assert (config.stt_engine, config.tts_engine) == (stt, tts)
 
 
-@pytest.mark.parametrize(
-    ("config", "begun"),
-    [
-        (Config(), "transcribe"),
-        (Config(stt_base_url=EAR), "off"),
-        (Config(stt="scripted"), "off"),
-        (Config(stt_base_url=EAR, speculation="respond"), "respond"),
-        (Config(speculation="off"), "off"),
-    ],
-)
-def test_what_may_be_thrown_away_is_begun_by_itself_only_where_nobody_pays_for_it(config: Config, begun: str) -> None:
-    assert config.speculates == begun
-
-
 @pytest.mark.parametrize("name", ["stt", "tts"])
 def test_a_speech_endpoint_can_be_chosen_where_one_is_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     upper = name.upper()
