@@ -3,11 +3,11 @@
     python -m bench.turn_latency [--effort full]
 
 The daemon with Whisper `base` and hibari, one session, human speech in real time; the model is a stub that answers at once, so that every
-stage is the daemon's own. The floor is the silence of 500 ms and then, in the same run and in this process, the engines alone: the same
-utterance transcribed, the same clause spoken.
+stage is the daemon's own. It does not speculate. The floor is the silence of 500 ms and then, in the same run and in this process, the
+engines alone: the same utterance transcribed, the same clause spoken.
 
-The transcript is waited for from the end of the silence. Where the daemon knows `REALTIME_SPECULATION`, it transcribes while the silence
-lasts, and has a budget.
+The transcript is waited for from the end of the silence. Where the daemon knows `REALTIME_SPECULATION`, it is measured with
+`transcribe` and with `respond`, too: then it transcribes while the silence lasts, and has a budget.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ def measure(effort: Effort, step: Step) -> list[Figure]:
     said = utterances(effort.of(16, 2))
     stt, voice = ear(), mouth()
     made: list[Figure] = []
-    plans: list[tuple[str, dict[str, str], float | None]] = [("turn_latency", {}, None)]
+    plans: list[tuple[str, dict[str, str], float | None]] = [("turn_latency", {SPECULATION: "off"}, None)]
     if knows(SPECULATION):
+        plans.append(("turn_latency.transcribing", {SPECULATION: "transcribe"}, TRANSCRIPT_BUDGET_MS))
         plans.append(("turn_latency.speculating", {SPECULATION: "respond"}, TRANSCRIPT_BUDGET_MS))
     else:
         step(f"no row for speculation: this daemon has no {SPECULATION}")

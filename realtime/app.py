@@ -122,6 +122,7 @@ class App:
             videos=config.enable_video_processing,
             sees=engines.llm.sees,
             judges=engines.judge is not None,
+            speculation=config.speculation,
             interruption_ms=config.interruption_ms,
             session_seconds=config.session_seconds,
             context_tokens=config.context_tokens,

@@ -29,6 +29,7 @@ from realtime.options import (
     LogLevel,
     NativeAudio,
     Setting,
+    SpeculationChoice,
     StoreChoice,
     SttChoice,
     TtsChoice,
@@ -142,6 +143,7 @@ class Config(Struct, frozen=True, kw_only=True):
     tts: TtsChoice = "auto"
     vad: VadChoice = "auto"
     turn_model: TurnChoice = "auto"
+    speculation: SpeculationChoice = "off"
     native_audio: NativeAudio = "none"
     """What the chat endpoint does by itself; use `hears` and `speaks`."""
     whisper_model: str = "base"

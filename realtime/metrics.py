@@ -118,6 +118,12 @@ class Responses:
         self.first_token = Histogram(
             "realtime_model_first_token_seconds", "From the question to the model's first token", registry=registry, buckets=LATENCIES
         )
+        self.speculations = Counter(
+            "realtime_speculations",
+            "Answers that were asked for before the turn was over, by what came of them",
+            ["outcome"],
+            registry=registry,
+        )
         self.tokens = Counter("realtime_tokens", "Tokens that models read and wrote", ["kind"], registry=registry)
 
 

@@ -99,14 +99,17 @@ class Allowance:
         audio.take(seconds, now)
 
     @contextmanager
-    def request(self, now: float) -> Iterator[None]:
-        """The model is asked, and answers inside. Raises `EngineError`: it is the response that fails."""
+    def request(self, now: float, *, spare: int = 0) -> Iterator[None]:
+        """The model is asked, and answers inside, if there is one request and so many to `spare`. Raises `EngineError`: it is the response
+        that fails."""
         requests, tokens, responses = self._requests, self._tokens, self._responses
         if responses is not None and not responses.free:
             message = f"Rate limit reached: {responses.most} responses at once. Wait until one has ended."
             raise EngineError(CODE, message, type=TYPE)
         if requests is not None and (wait := requests.wait(1, now)):
             raise EngineError(CODE, _said(requests, "requests", wait), type=TYPE)
+        if requests is not None and spare and requests.remaining(now) <= spare:
+            raise EngineError(CODE, _said(requests, "requests", requests.wait(1 + spare, now)), type=TYPE)
         if tokens is not None and (wait := tokens.wait(1, now)):
             raise EngineError(CODE, _said(tokens, "tokens", wait), type=TYPE)
         if requests is not None:

@@ -20,7 +20,7 @@ from realtime.logs import facts
 from realtime.media.readings import Wanted, WantedClip, WantedPicture, WantedSound
 from realtime.metrics import Metrics, known
 from realtime.session import inputs
-from realtime.session.effects import WHOLE, Abandon, CallTool, Generate, Judge, ListTools, Read, Speak, Transcribe
+from realtime.session.effects import WHOLE, Abandon, CallTool, Forgo, Generate, Judge, ListTools, Read, Speak, Transcribe
 from realtime.wire import server
 from realtime.wire.client import InputAudioBufferAppend
 from realtime.wire.items import Message, OutputAudio, OutputText
@@ -41,7 +41,7 @@ Happened = (
     | inputs.FileRead
     | inputs.FileBroke
 )
-Asked = Generate | Speak | Transcribe | Judge | ListTools | CallTool | Read | Abandon
+Asked = Generate | Speak | Transcribe | Judge | ListTools | CallTool | Read | Abandon | Forgo
 Told = (
     server.SessionCreated
     | server.SessionUpdated
@@ -130,6 +130,8 @@ class Meter:
         self._unread: tuple[str, float] | None = None
         """The same, until its words are known."""
         self._answers: dict[str, Answer] = {}
+        self._speculations: set[str] = set()
+        """Ids of responses that nobody has been told of yet."""
         self._jobs: dict[Job, float] = {}
         """Since when each runs."""
 
@@ -217,6 +219,8 @@ class Meter:
 
     def asked(self, effect: Asked, now: float) -> None:
         match effect:
+            case Generate(response_id=id, speculative=True):
+                self._speculations.add(id)
             case Generate(response_id=id):
                 self._ask(self._answers.get(id), now)
             case Speak(response_id=id, clause=clause):
@@ -233,6 +237,11 @@ class Meter:
                 self._jobs[_kind(wanted), id, index] = now
             case Abandon(id=id):
                 self._abandon(id)
+            case Forgo(response_id=id, usage=usage):
+                self._abandon(id)
+                self._speculations.discard(id)
+                self._metrics.responses.speculations.labels("dropped").inc()
+                self._spend(usage)
             case _:
                 assert_never(effect)
 
@@ -322,6 +331,10 @@ class Meter:
             if now - ended < STALE_SECONDS:
                 answer.turn, answer.ended = turn, ended
         self._answers[response.id] = answer
+        if response.id in self._speculations:
+            self._speculations.discard(response.id)
+            self._metrics.responses.speculations.labels("used").inc()
+            self._read(answer.turn, now)
         self._metrics.responses.running.inc()
 
     def _begin(self, answer: Answer | None, now: float) -> None:
@@ -352,8 +365,7 @@ class Meter:
         responses.running.dec()
         responses.done.labels(response.status, reason).inc()
         responses.seconds.observe(now - answer.created)
-        for kind, count in _tokens(response.usage):
-            responses.tokens.labels(kind).inc(count)
+        self._spend(response.usage)
         if response.status == "failed":
             self._fail("response", reason)
         if reason == "turn_detected" and answer.sounded is not None:
@@ -362,6 +374,10 @@ class Meter:
             self._arrivals.clear()
         if log.isEnabledFor(logging.DEBUG):
             self._log(response, reason, answer, now)
+
+    def _spend(self, usage: server.Usage | None) -> None:
+        for kind, count in _tokens(usage):
+            self._metrics.responses.tokens.labels(kind).inc(count)
 
     def _fall_silent(self, interrupted: float) -> None:
         self._metrics.turns.interruption.observe(self._clock() - interrupted)

@@ -36,7 +36,21 @@ from realtime.runner.outbox import Outbox
 from realtime.runner.sounds import Mouth, heard
 from realtime.runner.tasks import Tasks
 from realtime.session import inputs
-from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, Judge, ListTools, Read, Send, Speak, Transcribe
+from realtime.session.effects import (
+    Abandon,
+    CallTool,
+    Close,
+    Detect,
+    Effect,
+    Forgo,
+    Generate,
+    Judge,
+    ListTools,
+    Read,
+    Send,
+    Speak,
+    Transcribe,
+)
 from realtime.session.inputs import Happening
 from realtime.wire.codec import Codec
 from realtime.wire.server import ErrorInfo, RateLimitsUpdated, ResponseDone, ServerEvent
@@ -91,6 +105,8 @@ class Performer:
         self._outbox = outbox
         self._post = post
         self._tasks = Tasks()
+        self._forgone: set[asyncio.Task[None]] = set()
+        """What a speculation that was dropped had running."""
         self.listening = Listening(engines.detection, self._scored, self._deaf)
 
     def perform(self, effect: Effect) -> None:
@@ -118,6 +134,9 @@ class Performer:
                 self._tasks.start(id, self._guard(self._call_tool, effect, lambda error: inputs.ToolBroke(id, error)))
             case Abandon(id=id):
                 self._tasks.abandon(id)
+            case Forgo(response_id=id, usage=usage):
+                self._forgone = self._tasks.abandon(id)
+                self._allowance.take_tokens(usage.total_tokens, self._clock())
             case Close(code=code, reason=reason):
                 self._outbox.close(code, reason)
             case _:
@@ -147,7 +166,9 @@ class Performer:
             self._allowance.take_tokens(event.response.usage.total_tokens, self._clock())
 
     async def _generate(self, effect: Generate) -> None:
-        with self._allowance.request(self._clock()):
+        if self._forgone:
+            await asyncio.wait(self._forgone)  # who may have one answer at a time has given up the other
+        with self._allowance.request(self._clock(), spare=1 if effect.speculative else 0):
             await self._stream(effect)
 
     async def _stream(self, effect: Generate) -> None:

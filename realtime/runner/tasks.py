@@ -24,10 +24,12 @@ class Tasks:
         if not tasks:
             self._running.pop(id, None)
 
-    def abandon(self, id: str) -> None:
-        """Cancel what serves this id; it ends at its next await."""
-        for task in self._running.get(id, ()):
+    def abandon(self, id: str) -> set[asyncio.Task[None]]:
+        """Cancel what serves this id; it ends at its next await. Returns what is about to end."""
+        tasks = set(self._running.get(id, ()))
+        for task in tasks:
             task.cancel()
+        return tasks
 
     async def finish(self) -> None:
         """Wait until everything has ended by itself, what is started meanwhile included."""

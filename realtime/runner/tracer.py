@@ -23,7 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from realtime.runner.perform import Engines
 from realtime.session import inputs
-from realtime.session.effects import Abandon, CallTool, Generate, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Forgo, Generate, Speak, Transcribe
 from realtime.wire import server
 
 SEEN: frozenset[type] = frozenset(
@@ -41,6 +41,7 @@ SEEN: frozenset[type] = frozenset(
         Speak,
         CallTool,
         Abandon,
+        Forgo,
         server.InputAudioBufferSpeechStarted,
         server.InputAudioBufferSpeechStopped,
         server.InputAudioBufferCommitted,
@@ -125,7 +126,7 @@ class Tracer:
         match seen:
             case server.ServerEvent():
                 self._told(seen, now)
-            case Transcribe() | Generate() | Speak() | CallTool() | Abandon():
+            case Transcribe() | Generate() | Speak() | CallTool() | Abandon() | Forgo():
                 self._asked(seen, now)
             case _:
                 self._happened(seen, now)
@@ -214,7 +215,7 @@ class Tracer:
 
     # What is asked for
 
-    def _asked(self, effect: Transcribe | Generate | Speak | CallTool | Abandon, now: float) -> None:
+    def _asked(self, effect: Transcribe | Generate | Speak | CallTool | Abandon | Forgo, now: float) -> None:
         engines = self._engines
         match effect:
             case Transcribe(item_id=id, attempt=attempt):
@@ -233,7 +234,7 @@ class Tracer:
                 running = next(reversed(self._answers), None)
                 span = self._begin(("call", id, 0), "execute_tool", running and self._of_response(running), now, name)
                 span.set_attribute("gen_ai.tool.name", name)
-            case Abandon(id=id):
+            case Abandon(id=id) | Forgo(response_id=id):
                 self._abandon(id, now)
             case _:
                 assert_never(effect)
@@ -243,7 +244,9 @@ class Tracer:
 
     def _of_response(self, id: str) -> Context | None:
         turn = self._answers.get(id)
-        return None if turn is None or turn.response is None else turn.response.context
+        if turn is None:  # it is a speculation, about what is being said
+            return None if self._heard is None else self._heard.context
+        return None if turn.response is None else turn.response.context
 
     def _begin(self, job: Job, operation: str, context: Any, now: float, model: str | None) -> Span:
         """`model`: or the tool that is called."""

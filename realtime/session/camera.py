@@ -30,10 +30,15 @@ class Camera:
         if len(self._frames) > self._most:
             self._thin()
 
+    @property
+    def frames(self) -> list[InputImage]:
+        """Those that the turn has so far, oldest first."""
+        return [frame.picture for frame in self._frames]
+
     def take(self) -> list[InputImage]:
         """The turn is over: its frames, oldest first."""
-        frames, self._frames = self._frames, []
-        return [frame.picture for frame in frames]
+        frames, self._frames = self.frames, []
+        return frames
 
     def _thin(self) -> None:
         """Let go of the frame whose neighbours are closest together: the first and the newest stay, where more than one may."""

@@ -57,6 +57,12 @@ class Context:
         self._scale = 1.0
         """Tokens that the endpoint counts for one that we estimate."""
 
+    def fork(self) -> Context:
+        """Another that knows the same: what it forgets, this one remembers."""
+        other = Context(self._limit)
+        other._forgotten, other._unseen, other._scale = set(self._forgotten), set(self._unseen), self._scale
+        return other
+
     def tell(self, items: Items, terms: Terms) -> Items | None:
         """What goes into the prompt of a whole conversation, oldest first; None where it is too long and must not be cut."""
         told = self._recall(items) if self._forgotten or self._unseen else items

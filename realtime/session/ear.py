@@ -71,6 +71,12 @@ class Ear:
         return 0 if turn is None else turn.speech_ms
 
     @property
+    def silence_ms(self) -> int:
+        """How long the open turn has been silent."""
+        turn = None if self._detector is None else self._detector.turn
+        return 0 if turn is None else turn.silence_ms
+
+    @property
     def spoken_until(self) -> int:
         """Position in the buffer up to which the open turn is speech; what follows is silence so far. Samples."""
         turn = None if self._detector is None else self._detector.turn

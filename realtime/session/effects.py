@@ -10,7 +10,7 @@ from realtime.media.readings import Wanted
 from realtime.ports import LlmRequest
 from realtime.session.ids import Ids
 from realtime.wire.mcp import McpTool
-from realtime.wire.server import ServerEvent
+from realtime.wire.server import ServerEvent, Usage
 from realtime.wire.settings import AudioFormat
 
 WHOLE = 0
@@ -71,6 +71,8 @@ class Generate(Struct, frozen=True, tag=True):
     request: LlmRequest
     format: AudioFormat | None = None
     """In which the model's own voice is wanted; None: it writes."""
+    speculative: bool = False
+    """Nobody has been told of the response: its turn is not over yet, and may go on."""
 
 
 class Speak(Struct, frozen=True, tag=True):
@@ -121,6 +123,14 @@ class Abandon(Struct, frozen=True, tag=True):
     id: str
 
 
+class Forgo(Struct, frozen=True, tag=True):
+    """Stop every job that serves this speculative response: the turn went on, or is not answered like that."""
+
+    response_id: str
+    usage: Usage
+    """What it had cost by then."""
+
+
 SERVICE_RESTART = 1012
 """Close code of a server that stops: come back, to whoever serves then (the registry of RFC 6455, 11.7)."""
 
@@ -133,7 +143,7 @@ class Close(Struct, frozen=True, tag=True):
     reason: str
 
 
-Effect = Send | Detect | Transcribe | Judge | Generate | Speak | Read | ListTools | CallTool | Abandon | Close
+Effect = Send | Detect | Transcribe | Judge | Generate | Speak | Read | ListTools | CallTool | Abandon | Forgo | Close
 
 
 class Effects:
@@ -142,6 +152,8 @@ class Effects:
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
         self._gathered: list[Effect] = []
+        self._ahead: list[Effect] = []
+        """Asked already."""
 
     def send(self, event: ServerEvent, answers: str | None = None) -> None:
         """Send an event under a new id."""
@@ -149,9 +161,16 @@ class Effects:
         self._gathered.append(Send(event, answers))
 
     def add(self, effect: Effect) -> None:
-        self._gathered.append(effect)
+        if self._ahead and effect in self._ahead:
+            self._ahead.remove(effect)
+        else:
+            self._gathered.append(effect)
+
+    def asked_ahead(self, effects: list[Effect]) -> None:
+        """These have been asked of the world before: where this input asks for them, nothing is to be done."""
+        self._ahead = effects
 
     def take(self) -> list[Effect]:
         """What has gathered, once."""
-        gathered, self._gathered = self._gathered, []
+        gathered, self._gathered, self._ahead = self._gathered, [], []
         return gathered

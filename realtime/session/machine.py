@@ -55,12 +55,12 @@ from realtime.session.playback import Playback
 from realtime.session.response import Response
 from realtime.session.responses import Responses
 from realtime.session.sound import Sound
-from realtime.session.speaking import Draft, Speaking
+from realtime.session.speaking import Draft, Speaking, turn
 from realtime.session.transcripts import Transcripts
-from realtime.session.turns import WINDOW_MS
+from realtime.session.turns import HALT_MS, WINDOW_MS
 from realtime.session.updates import updated
 from realtime.wire import client, server
-from realtime.wire.items import InputAudio, InputImage, Message
+from realtime.wire.items import InputImage
 from realtime.wire.settings import AnySettings, ServerVad, Settings, SettingsPatch, seconds
 
 GOING_AWAY = 1001
@@ -152,6 +152,8 @@ class Session:
                 self._obey(input)
         if self._owed is not None and not self._closed:
             self._pay(self._owed)
+        if self._responses.speculation is not None:
+            self._responses.doubt(self._speaking.id, self._ear.spoken_until)
         if self._responses.active is not answering:
             self._answered = Answered(now, self._ear.buffer.end_ms) if self._responses.active is None else None
         if self._sounds.size > self._abilities.audio_bytes or self._pictures.size > self._abilities.image_bytes:
@@ -317,6 +319,8 @@ class Session:
         needed_ms = self._abilities.interruption_ms if interrupting and self._answering else WINDOW_MS
         for score in scored.scores:
             self._follow(self._ear.hear(score, needed_ms))
+            if self._ear.silence_ms == HALT_MS and self._abilities.speculation != "off" and self._wants_words:
+                self._speaking.halt(self.settings)
         if self._speaking.id is not None:
             self._speaking.go_on(self.settings)
 
@@ -368,7 +372,7 @@ class Session:
         seen: Sequence[InputImage] = (),
     ) -> Entry:
         """Make an item of audio, and of what was seen meanwhile, under the id that was announced for it, if one was."""
-        item = Message("user", [InputAudio(transcript), *seen], item_id or self._ids.new("item"))
+        item = turn(transcript, seen, item_id or self._ids.new("item"))
         entry = Entry(item, {0: Sound(self._ear.buffer.format, audio)})
         committed = server.InputAudioBufferCommitted(previous_item_id=self.conversation.last_id, item_id=entry.id)
         self._effects.send(committed, answers)
@@ -441,6 +445,17 @@ class Session:
         """Respond of our own accord."""
         if isinstance(self.settings, Settings):
             self._responses.create(client.ResponseParams(), self.settings, None, silence=silence, files=frozenset(self._files))
+            for outcome in self._responses.take_held():
+                self._come_out(outcome)
+
+    def _speculate(self) -> None:
+        """Ask for the answer to what may be the whole turn. Under `semantic_vad` a turn is over as soon as that is believed."""
+        settings, words, ear = self.settings, self._speaking.words, self._ear
+        if self._abilities.speculation != "respond" or not words or ear.silence_ms < HALT_MS or not isinstance(settings, Settings):
+            return
+        detection = settings.audio.input.turn_detection
+        if isinstance(detection, ServerVad) and detection.create_response and self._responses.active is None and not self._files:
+            self._responses.speculate(turn(words, self._camera.frames, str(self._speaking.id)), ear.spoken_until, settings)
 
     def _pay(self, running: Response) -> None:
         """Answer the turn that waited for a response to end, unless one that the client wanted has begun: it answers the turn, too."""
@@ -463,6 +478,7 @@ class Session:
             case SpeechTranscribed() | TranscriptionBroke() | TurnJudged():
                 if self._speaking.expects(outcome):
                     self._follow(self._speaking.learn(outcome, self.settings))
+                    self._speculate()
             case ClauseSounded(response_id=id, audio=audio) | SpeechGenerated(response_id=id, audio=audio):
                 self._responses.come_out(outcome)
                 if (active := self._responses.active) is not None and active.id == id:

@@ -101,9 +101,11 @@ CancelReason = Literal["turn_detected", "client_cancelled"]
 class Response:
     """The state machine of one response."""
 
-    def __init__(self, terms: Terms, conversation: Conversation | None, approvals: Approvals, effects: Effects, ids: Ids) -> None:
-        """`conversation` is None for a response out of band: it stores nothing."""
-        self.id = ids.new("resp")
+    def __init__(
+        self, terms: Terms, conversation: Conversation | None, approvals: Approvals, effects: Effects, ids: Ids, id: str | None = None
+    ) -> None:
+        """`conversation` is None for a response out of band: it stores nothing. `id`: where there is one already."""
+        self.id = id or ids.new("resp")
         self.terms = terms
         self._conversation = conversation
         self._approvals = approvals
@@ -180,19 +182,7 @@ class Response:
 
         It may be asked anew while nothing of its answer has come.
         """
-        terms, known = self.terms, {item.id for item in items}
-        request = LlmRequest(
-            instructions=terms.instructions,
-            items=items,
-            sounds=tuple(sound for sound in sounds if sound.item_id in known),
-            max_output_tokens=None if terms.max_output_tokens == "inf" else terms.max_output_tokens,
-            temperature=None if terms.temperature is UNSET else terms.temperature,
-            tools=tools.functions,
-            tool_choice=tools.choice,
-            parallel_tool_calls=None if terms.parallel_tool_calls is UNSET else terms.parallel_tool_calls,
-            voice=terms.voice if terms.native else None,
-            effort=terms.effort,
-        )
+        terms, request = self.terms, question(self.terms, items, tools, sounds)
         calls = Calls(self.id, tools.offers, self._output, self._approvals, self._effects, self._ids)
         self._state = Generating(request=request, calls=calls, text=[], sound=Sound(terms.format), cutter=ClauseCutter(), clauses=deque())
         self._effects.add(Generate(self.id, request, terms.format if terms.native else None))
@@ -394,6 +384,23 @@ class Response:
             metadata=terms.metadata,
             temperature=terms.temperature,
         )
+
+
+def question(terms: Terms, items: tuple[Item, ...], tools: Toolbox, sounds: tuple[Recording, ...] = ()) -> LlmRequest:
+    """What the model is asked, on these terms."""
+    known = {item.id for item in items}
+    return LlmRequest(
+        instructions=terms.instructions,
+        items=items,
+        sounds=tuple(sound for sound in sounds if sound.item_id in known),
+        max_output_tokens=None if terms.max_output_tokens == "inf" else terms.max_output_tokens,
+        temperature=None if terms.temperature is UNSET else terms.temperature,
+        tools=tools.functions,
+        tool_choice=tools.choice,
+        parallel_tool_calls=None if terms.parallel_tool_calls is UNSET else terms.parallel_tool_calls,
+        voice=terms.voice if terms.native else None,
+        effort=terms.effort,
+    )
 
 
 def _said_all(run: Generating) -> bool:

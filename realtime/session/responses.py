@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from realtime.errors import CONTEXT_LENGTH_EXCEEDED, ClientError
-from realtime.ports import Recording
+from realtime.ports import LlmRequest, Recording
 from realtime.session.abilities import Abilities
 from realtime.session.admission import admit
 from realtime.session.approvals import Approvals
@@ -39,8 +39,9 @@ from realtime.session.inputs import (
     TranscriptionBroke,
 )
 from realtime.session.mcp import Toolbox, ToolServers
-from realtime.session.response import CancelReason, Response, Terms
+from realtime.session.response import CancelReason, Response, Terms, question
 from realtime.session.seeing import is_frame, is_watched, seen
+from realtime.session.speculation import Speculation
 from realtime.session.transcripts import Transcripts
 from realtime.session.updates import terms
 from realtime.wire import client, server
@@ -112,6 +113,10 @@ class Responses:
         """The model's voice has been heard: it can't change any more."""
         self._confessed = False
         """The client has been told that the model sees nothing."""
+        self.speculation: Speculation | None = None
+        """The answer to the turn that is being spoken, if that is over."""
+        self._held: list[ResponseOutcome] = []
+        """What came for the response that has just begun, while it was a speculation."""
 
     def __bool__(self) -> bool:
         """Does any run?"""
@@ -159,7 +164,8 @@ class Responses:
             )
 
     def _begin(self, wanted: Wanted) -> None:
-        response = Response(wanted.terms, self._conversation if wanted.own else None, self.approvals, self._effects, self._ids)
+        id = self._use_speculation(wanted) if wanted.own else None
+        response = Response(wanted.terms, self._conversation if wanted.own else None, self.approvals, self._effects, self._ids, id)
         self._running[response.id] = response
         if wanted.own:
             self.active = response
@@ -180,6 +186,56 @@ class Responses:
             response.wait(waited)
         else:
             self._ask(response)
+
+    # Speculation
+
+    def speculate(self, turn: Message, until: int, settings: Settings) -> None:
+        """Ask for the answer to a turn that may be over; `until`: position in the buffer up to which it has been spoken."""
+        if self.speculation is not None or self._abilities.hears:  # what a model hears of a turn is not whole before it is over
+            return
+        agreed = terms(settings, client.ResponseParams(), self._abilities, None)
+        request = self._foreseen(agreed, (*self._conversation.items(), turn))
+        if request is not None:
+            self.speculation = Speculation(self._ids.new("resp"), str(turn.id), until, agreed, request, self._effects)
+
+    def doubt(self, item_id: str | None, spoken_until: int) -> None:
+        """Give the speculation up, if it is not about that turn as far as it has been spoken, or something else is being answered."""
+        guess = self.speculation
+        if guess is not None and ((guess.item_id, guess.until) != (item_id, spoken_until) or self.active is not None):
+            self.give_up()
+
+    def give_up(self) -> None:
+        """The turn goes on, or something else has happened that the speculation did not know."""
+        if self.speculation is not None:
+            self.speculation.drop()
+            self.speculation = None
+
+    def _use_speculation(self, wanted: Wanted) -> str | None:
+        """The id of the response, if it is the one that was asked for ahead: the model would be asked the very same now."""
+        guess = self.speculation
+        if guess is None:
+            return None
+        as_foreseen = wanted.aside is None and not wanted.silence and not wanted.files and wanted.terms == guess.terms
+        if not as_foreseen or self._foreseen(wanted.terms, self._conversation.items()) != guess.request:
+            self.give_up()
+            return None
+        self.speculation, self._held = None, guess.held
+        self._effects.asked_ahead(guess.asked)
+        return guess.id
+
+    def take_held(self) -> list[ResponseOutcome]:
+        """What has come already for the response that has just begun, once."""
+        held, self._held = self._held, []
+        return held
+
+    def _foreseen(self, terms: Terms, items: tuple[Item, ...]) -> LlmRequest | None:
+        """What the model would be asked now; None where it would not be, or not at once, or is not all that says something."""
+        if self.servers.pending(terms.tools) or any(self._transcripts.pending(entry.id) for entry in self._conversation):
+            return None
+        told = self._context.fork().tell(seen(items, self._abilities.camera_frames), terms)
+        if told is None or _said_nothing(told) or self._confesses(told):
+            return None
+        return question(terms, told, self.servers.toolbox(terms.tools, terms.tool_choice))
 
     def _gather(self, items: list[Item | ItemReference], settings: Settings) -> list[Entry]:
         return [self._resolve(item, f"response.input[{index}]", settings) for index, item in enumerate(items)]
@@ -209,11 +265,14 @@ class Responses:
 
     def _confess(self, response: Response, items: tuple[Item, ...]) -> None:
         """A model that sees nothing would say what comes to its mind of a picture: the first answer after one begins with the truth."""
-        if self._abilities.sees or self._confessed:
-            return
-        if any(isinstance(part, InputImage) for item in items if isinstance(item, Message) for part in item.content):
+        if self._confesses(items):
             self._confessed = True
             self._write(response, BLIND, response.add_text)
+
+    def _confesses(self, items: tuple[Item, ...]) -> bool:
+        if self._abilities.sees or self._confessed:
+            return False
+        return any(isinstance(part, InputImage) for item in items if isinstance(item, Message) for part in item.content)
 
     def _recordings(self, entries: Iterable[Entry]) -> tuple[Recording, ...]:
         """What the model hears of them."""
@@ -271,6 +330,10 @@ class Responses:
         response = self._running.get(outcome.response_id)
         if response is not None and response.expects(outcome):
             self._progress(response, outcome)
+            return
+        guess = self.speculation
+        if guess is not None and outcome.response_id == guess.id and not guess.hold(outcome):
+            self.give_up()
 
     def tools_come_out(self, outcome: ToolOutcome) -> None:
         """Let an outcome reach the listing or the call that it serves, if somebody still waits for it."""
@@ -377,6 +440,7 @@ class Responses:
         self._end_all(lambda response: response.cancel("client_cancelled"), "The client left.")
 
     def _end_all(self, end: Callable[[Response], None], message: str) -> None:
+        self.give_up()
         for response in self._running.values():
             end(response)
         self._running.clear()

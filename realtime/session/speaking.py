@@ -9,6 +9,8 @@ It asks for transcripts of the turn so far and tells the client the words that a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -20,7 +22,7 @@ from realtime.session.hypothesis import Hypothesis
 from realtime.session.inputs import SpeechTranscribed, TranscriptionBroke, TurnJudged
 from realtime.session.noise import understood
 from realtime.wire import server
-from realtime.wire.items import MAX_TEXT
+from realtime.wire.items import MAX_TEXT, InputAudio, InputImage, Message
 from realtime.wire.settings import AnySettings, SemanticVad, TranscriptionSettings
 
 LIVE_MS = 1000
@@ -53,7 +55,7 @@ class Draft(Struct):
     hypothesis: Hypothesis
     """What the client was told."""
     attempt: int
-    """The last one that was used."""
+    """The last one, or the one that is still running."""
     outcome: SpeechTranscribed | None = None
     """All the words, where they are known."""
     running: bool = False
@@ -107,13 +109,27 @@ class Speaking:
         elif semantic or _is_live(settings):
             self._hear_pause(settings)
 
+    def halt(self, settings: AnySettings) -> None:
+        """Nobody has spoken for a very short while. If that is the end, its words are known when the turn is over."""
+        stale = self._hearing is not None and self._hearing.end < self._ear.spoken_until
+        if stale and self._judging is None and not _is_live(settings):
+            assert self.id is not None
+            self._effects.add(Abandon(self.id))
+            self._hearing = None
+        self._hear_pause(settings)
+
+    @property
+    def words(self) -> str | None:
+        """All that has been said, where it is known."""
+        return self._heard[1].text if self._heard is not None and self._heard[0] >= self._ear.spoken_until else None
+
     def end(self, ended: TurnEnded) -> Draft:
         """It is over: what is known of its words."""
         draft = Draft(self._hypothesis, self._attempt)
         if self._heard is not None and self._heard[0] >= ended.spoken_until:
             draft.outcome = self._heard[1]
         elif self._hearing is not None and self._hearing.end >= ended.spoken_until:
-            draft.running = True
+            draft.running, draft.attempt = True, self._hearing.attempt  # a judgement may have been asked for since
             self.id = None  # and nothing is abandoned
         self.drop()
         return draft
@@ -198,6 +214,11 @@ class Speaking:
         if delta:
             self._effects.send(server.TranscriptionDelta(item_id=outcome.item_id, content_index=PART, delta=delta))
         return text
+
+
+def turn(transcript: str | None, seen: Sequence[InputImage], id: str) -> Message:
+    """The item that a turn becomes, with what was seen meanwhile."""
+    return Message("user", [InputAudio(transcript), *seen], id)
 
 
 def _is_live(settings: AnySettings) -> bool:

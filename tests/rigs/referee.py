@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, field
 from realtime.errors import CONTEXT_LENGTH_EXCEEDED
 from realtime.ports import LlmRequest
 from realtime.session import inputs
-from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, Judge, ListTools, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Forgo, Generate, Judge, ListTools, Send, Speak, Transcribe
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
 from realtime.wire import client, server
@@ -95,6 +95,12 @@ class Referee:
         self._written: dict[str, str] = {}
         """What each item of a response said, or called a tool with."""
         self._abandoned: set[str] = set()
+        self._guesses: dict[str, list[Generate | Speak]] = {}
+        """What was asked for speculations that are neither used nor given up, by response id."""
+        self._hearings: set[tuple[str, int]] = set()
+        """Items and attempts of what was asked to be transcribed."""
+        self._said_ahead: set[str] = set()
+        """Those whose first clause is spoken."""
         self._rates_due = False
         self._stream = bytearray()
         """Everything that came in, in the present format."""
@@ -114,6 +120,8 @@ class Referee:
             self._stream += input.audio
         if isinstance(input, inputs.ClauseSpoken) and (run := self.running.get(input.response_id)) and run.clause == input.clause:
             run.speaking = False
+        if isinstance(input, inputs.ClauseSpoken) and len(self._guesses.get(input.response_id, [])) > 1:
+            self._said_ahead.add(input.response_id)
         if isinstance(input, client.ResponseCreate) and not events:
             assert self._next is None, "one waits at the most"
             assert any(run.default for run in self.running.values()), "what waits has something to wait for"
@@ -147,11 +155,21 @@ class Referee:
         match effect:
             case Send(event=event):
                 self._event(input, event)
+            case Generate(response_id=id, speculative=True):
+                assert self.turn is not None, "nobody speaks"
+                assert not any(run.default for run in self.running.values())
+                assert not self._guesses, "one speculation at a time"
+                self._guesses[id] = [effect]
+            case Speak(response_id=id) if id in self._guesses:
+                assert len(self._guesses[id]) == 1, "the first clause alone is spoken ahead"
+                self._guesses[id].append(effect)
             case Generate() | Speak():
                 self._asked(input, self.running[effect.response_id], effect)
             case Transcribe() if effect.partial:
+                self._hearings.add((effect.item_id, effect.attempt))
                 assert effect.item_id == self.turn, "half an utterance is heard while it is spoken"
             case Transcribe():
+                self._hearings.add((effect.item_id, effect.attempt))
                 assert (effect.item_id, effect.content_index) not in self._transcribed
             case Judge():
                 assert effect.item_id == self.turn, "who has stopped is not judged"
@@ -166,6 +184,8 @@ class Referee:
                 self._called_for(effect)
             case Abandon(id=id):
                 self._abandoned.add(id)
+            case Forgo(response_id=id):
+                del self._guesses[id]  # a KeyError is one that was used, or was not asked
             case Close():
                 self.closed = True
 
@@ -271,7 +291,11 @@ class Referee:
         assert response.output_modalities == (terms.modality,)
         assert (response.audio.output.voice, response.audio.output.format) == (terms.voice, terms.format)
         assert (response.max_output_tokens, response.metadata) == (terms.max_output_tokens, terms.metadata)
-        self.running[response.id] = Running(response, terms)
+        self.running[response.id] = run = Running(response, terms)
+        for effect in self._guesses.pop(response.id, []):
+            self._asked(input, run, effect)
+        if response.id in self._said_ahead:
+            run.speaking = False
 
     def _done(self, response: server.Response) -> None:
         run = self.running.pop(response.id)  # a KeyError is a second `response.done`, or one without `response.created`
@@ -423,6 +447,10 @@ class Referee:
         assert [entry.id for entry in session.conversation] == self.order
         assert shown(session.settings) == self.settings
         assert session.busy == bool(self.running)
+        guess = session._responses.speculation
+        assert ([] if guess is None else [guess.id]) == list(self._guesses)
+        assert guess is None or guess.item_id == self.turn, "it is about what is being said"
+        assert not session._responses._held
         assert session._responses._asides.keys() <= self.running.keys(), "nothing is kept of what has ended"
         assert session._responses._final <= self.running.keys()
         if isinstance(input, client.SessionUpdate | inputs.DetectionFailed) and session._speaking.id is None:
@@ -445,6 +473,8 @@ class Referee:
         self._used = at + sound._size
         self._taken += sound._size
         assert part is not None
+        awaited = self._session._transcripts._pending.get((id, 0))
+        assert awaited is None or (id, awaited.asked.attempt) in self._hearings, "nobody waits for what was not asked"
         known = part.transcript is not None or self._session._transcripts.pending(id)
         assert known or isinstance(self.settings, TranscriptionSettings), "what is committed is transcribed"
 

@@ -249,7 +249,7 @@ class Transcript:
     def _tidy(self, fields: dict[str, Any], effect: Generate) -> None:
         """Leave out what nobody asks for, and name the sounds."""
         asked = fields["request"]
-        for place, name in ((fields, "format"), (asked, "voice"), (asked, "effort"), (asked, "sounds")):
+        for place, name in ((fields, "format"), (fields, "speculative"), (asked, "voice"), (asked, "effort"), (asked, "sounds")):
             if not place[name]:
                 del place[name]
         for shown, sound in zip(asked.get("sounds", ()), effect.request.sounds, strict=False):

@@ -22,7 +22,7 @@ from realtime.media.readings import Clip, Frame, Picture, Samples, WantedClip, W
 from realtime.ports import TokenUsage
 from realtime.session import inputs
 from realtime.session.abilities import Abilities
-from realtime.session.effects import Abandon, CallTool, Detect, Effect, Generate, Judge, ListTools, Read, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Detect, Effect, Forgo, Generate, Judge, ListTools, Read, Send, Speak, Transcribe
 from realtime.session.ids import CountedIds
 from realtime.session.inputs import Happening
 from realtime.session.intake import Intake
@@ -104,9 +104,11 @@ class Life:
         self.recent: deque[str | Happening] = deque(maxlen=6)
         self._now = dice.uniform(0, 1000)
         speaks = dice.random() < 0.4
+        foresees = dice.random() < 0.3
+        """Much is said, and answered before it is over."""
         abilities = Abilities(
             speech=speaks or dice.random() < 0.9,
-            hears=dice.random() < 0.4,
+            hears=not foresees and dice.random() < 0.4,
             speaks=speaks,
             audio=dice.random() < 0.9,
             images=dice.random() < 0.8,
@@ -115,6 +117,7 @@ class Life:
             image_bytes=dice.choice([0, 200, 100_000_000]),
             camera_frames=dice.choice([1, 2, 12]),
             judges=dice.random() < 0.7,
+            speculation="respond" if foresees else dice.choice(["off", "transcribe", "respond"]),
             interruption_ms=dice.choice([32, 96]),
             session_seconds=SESSION_SECONDS,
             context_tokens=dice.choice([0, 0, 40, 200]),
@@ -129,7 +132,7 @@ class Life:
         # A rate that only classic knows is nothing for the others.
         self._readers = [Reader(codec) for codec in CODECS if codec.audio.input.format == settings.audio.input.format]
         self._engines = Engines(dice)
-        self._client = Client(dice, self._referee)
+        self._client = Client(dice, self._referee, says=100 if foresees else 14)
         self._left = AFTER_CLOSE
         self._give(inputs.Opened())
 
@@ -186,6 +189,7 @@ class Life:
         if not isinstance(effect, Send):
             self._seen[type(effect).__name__] += 1
             if isinstance(effect, Generate):
+                self._seen["foreseen"] += effect.speculative
                 self._seen.update(["heard"] * bool(effect.request.sounds) + ["speaks"] * bool(effect.format))
             return
         event = effect.event
@@ -223,8 +227,9 @@ class Engines:
 
     def take(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Abandon):
-                self._jobs = [job for job in self._jobs if _serves(job) != effect.id or self._dice.random() < 0.3]
+            if isinstance(effect, Abandon | Forgo):
+                id = effect.id if isinstance(effect, Abandon) else effect.response_id
+                self._jobs = [job for job in self._jobs if _serves(job) != id or self._dice.random() < 0.3]
             elif isinstance(effect, Job):
                 self._jobs.append(effect)
 
@@ -233,7 +238,9 @@ class Engines:
             return self._dice.choice(self._past)
         if not self._jobs:
             return None
-        job = self._dice.choice(self._jobs)
+        # What is done while a turn lasts has little time, or nobody would see it end well.
+        urgent = [job for job in self._jobs if isinstance(job, Transcribe | Generate) and _is_urgent(job)]
+        job = self._dice.choice(urgent if urgent and self._dice.random() < 0.6 else self._jobs)
         outcome, ended = self._work(job)
         if ended:
             self._jobs = [other for other in self._jobs if other is not job]
@@ -307,6 +314,10 @@ class Engines:
         return self._dice.uniform(0.5, 1) if self._speech else self._dice.uniform(0, 0.6)
 
 
+def _is_urgent(job: Transcribe | Generate) -> bool:
+    return job.partial if isinstance(job, Transcribe) else job.speculative
+
+
 def _serves(job: Job) -> str:
     if isinstance(job, Read):
         return job.id
@@ -316,14 +327,16 @@ def _serves(job: Job) -> str:
 class Client:
     """Says what clients say, and some of what they should not."""
 
-    def __init__(self, dice: Random, referee: Referee) -> None:
+    def __init__(self, dice: Random, referee: Referee, *, says: int) -> None:
+        """`says`: how often it speaks, as a weight."""
         self._dice = dice
         self._referee = referee
+        self._says = says
         self._count = 0
 
     def frame(self) -> str:
         says = {
-            self._append: 14,
+            self._append: self._says,
             self._commit: 3,
             self._clear: 1,
             self._look: 3,
@@ -441,7 +454,7 @@ class Client:
     def _update(self) -> Any:
         vad = {
             "type": "server_vad",
-            "silence_duration_ms": self._dice.choice([0, 100, 300]),
+            "silence_duration_ms": self._dice.choice([0, 100, 300, 1000]),
             "create_response": self._dice.random() < 0.7,
             "interrupt_response": self._dice.random() < 0.6,
             "idle_timeout_ms": self._dice.choice([None, 5000]),

@@ -127,3 +127,14 @@ def test_coming_back_fills_nothing_of_the_sessions_own_and_what_is_shared_is_as_
         ask(allowance, 0.0)
     allowance.renew(Allowance())
     ask(allowance, 0.0)
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_what_is_asked_on_a_guess_leaves_a_request_for_what_is_asked_for(most: int) -> None:
+    allowance = Allowance(requests=Bucket(most, 0.0))
+    if most > 1:
+        with allowance.request(0.0, spare=1):
+            pass
+    with pytest.raises(EngineError, match=f"{most} requests a minute"), allowance.request(0.0, spare=1):
+        pass
+    ask(allowance, 0.0)

@@ -13,7 +13,7 @@ from realtime.metrics import Metrics
 from realtime.ports import LlmRequest
 from realtime.runner.meter import MAX_ARRIVALS, STALE_SECONDS, Meter
 from realtime.session import inputs
-from realtime.session.effects import Abandon, CallTool, Generate, Judge, ListTools, Read, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Forgo, Generate, Judge, ListTools, Read, Speak, Transcribe
 from realtime.wire import server
 from realtime.wire.client import InputAudioBufferAppend
 from realtime.wire.items import Item, Message, OutputText
@@ -389,3 +389,30 @@ def test_what_is_said_is_in_the_log_only_on_request(words: bool, caplog: pytest.
     assert told["Response ended"].get("said") == ("I will keep it." if words else None)
     assert (told["Response ended"]["response_id"], told["Response ended"]["seconds"]) == ("resp_1", 1.5)
     assert ("secret" in str(told)) is words
+
+
+# Speculations
+
+
+def test_a_speculation_that_is_used_has_waited_for_nothing(ours: Watched) -> None:
+    ours.asked(transcribe(1))
+    ours.now += 0.25
+    ours.happened(transcribed(1))
+    ours.asked(Generate("resp_1", LlmRequest(instructions="", items=()), speculative=True))
+    ours.now += 0.5
+    ours.stop_speaking()
+    ours.told(created(), item_added(), sound())
+    assert ours.value("speculations_total", outcome="used") == 1
+    for name in ("turn_transcript_seconds", "turn_first_token_seconds", "turn_first_sound_seconds"):
+        assert ours.measured(name) == (1, 0)
+    assert ours.measured("model_first_token_seconds") == (0, 0), "when it came is not known"
+
+
+def test_a_speculation_that_is_dropped_has_its_cost(ours: Watched) -> None:
+    ours.asked(Generate("resp_1", LlmRequest(instructions="", items=()), speculative=True))
+    cost = server.Usage(input_token_details=server.InputTokenDetails(text_tokens=6))
+    ours.asked(Forgo("resp_1", cost))
+    assert ours.value("speculations_total", outcome="dropped") == 1
+    assert ours.value("tokens_total", kind="input_text") == 6
+    ours.told(created(id="resp_2"))
+    assert ours.value("speculations_total", outcome="used") == 0

@@ -20,7 +20,7 @@ from realtime.runner.bucket import Bucket
 from realtime.runner.outbox import Outbox
 from realtime.runner.perform import Engines, Performer
 from realtime.session import inputs
-from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Generate, ListTools, Send, Speak, Transcribe
+from realtime.session.effects import Abandon, CallTool, Close, Detect, Effect, Forgo, Generate, ListTools, Send, Speak, Transcribe
 from realtime.session.usage import usage
 from realtime.wire import server
 from realtime.wire.classic import ClassicCodec
@@ -365,3 +365,29 @@ async def test_abandoning_a_call_stops_its_tool(bench: Benches) -> None:
         ours.perform(Abandon("item_1"))
         await ours.performer.close()
         assert (servers.working, ours.posted.inputs) == (0, [])
+
+
+# Speculation
+
+
+async def test_a_speculation_that_is_dropped_stops_and_is_paid_for(bench: Benches) -> None:
+    allowance = Allowance(tokens=Bucket(60, asyncio.get_running_loop().time()), responses=Slots(1))
+    async with bench(allowance=allowance, llm=ScriptedLlm(["Hello there."])) as ours:
+        ours.perform(Generate("resp_1", REQUEST, speculative=True))
+        ours.perform(Forgo("resp_1", usage(None, "", TokenUsage(20, 10))))
+        ours.perform(Generate("resp_2", REQUEST))  # who may have one answer at a time has it
+        await ours.posted.wait_for(inputs.GenerationFinished)
+        assert {each.response_id for each in ours.posted.of(inputs.TextGenerated)} == {"resp_2"}
+        assert ours.posted.of(inputs.ResponseBroke) == []
+        ours.perform(Send(server.RateLimitsUpdated(event_id="event_1", rate_limits=[])))
+        (told,) = json.loads(await ours.socket.wait_for_frame(b"rate_limits.updated"))["rate_limits"]
+        assert (told["name"], told["remaining"]) == ("tokens", 30)
+
+
+async def test_a_speculation_does_not_take_the_last_request(bench: Benches) -> None:
+    allowance = Allowance(requests=Bucket(1, asyncio.get_running_loop().time()))
+    async with bench(allowance=allowance, llm=ScriptedLlm(["Hello there."])) as ours:
+        ours.perform(Generate("resp_1", REQUEST, speculative=True))
+        assert (await ours.posted.wait_for(inputs.ResponseBroke)).response_id == "resp_1"
+        ours.perform(Generate("resp_2", REQUEST))
+        assert (await ours.posted.wait_for(inputs.GenerationFinished)).response_id == "resp_2"

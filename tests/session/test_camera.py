@@ -49,3 +49,10 @@ def test_of_frames_that_came_at_once_one_is_let_go_first() -> None:
 @pytest.mark.parametrize(("most", "kept"), [(1, "c"), (2, "ac")])
 def test_where_few_may_stay_the_newest_does(most: int, kept: str) -> None:
     assert seen(watch(Camera(most), "abc")) == kept
+
+
+def test_what_has_been_seen_can_be_looked_at_before_the_turn_is_over() -> None:
+    camera = watch(Camera(2), "ab")
+    assert camera.frames == [InputImage("a"), InputImage("b")]
+    assert seen(camera) == "ab"
+    assert camera.frames == []

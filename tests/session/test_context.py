@@ -290,3 +290,11 @@ def test_whatever_happens_to_a_conversation_the_rules_hold(seed: int) -> None:
             context.release(str(gone.id))
         new: list[Item] = [user(f"s{step}"), model(f"s{step}"), call(f"s{step}"), result(f"s{step}")]
         items.append(dice.choice(new))
+
+
+def test_what_a_fork_forgets_the_other_remembers() -> None:
+    context = Context(101)
+    fork = context.fork()
+    assert ids(fork.tell(turns(6), HALF)) == "u5 a5 u6 a6"
+    assert len(context.tell(turns(5), HALF) or ()) == 10
+    assert ids(fork.fork().tell(turns(6), HALF)) == "u5 a5 u6 a6", "and a fork knows what is forgotten"

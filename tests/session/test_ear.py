@@ -229,3 +229,14 @@ def test_everything_can_be_taken_be_it_nothing() -> None:
     assert (ear.take_all(), ear.epoch) == (b"", 1)
     ear.append(b"abc")
     assert (ear.take_all(), ear.epoch) == (b"abc", 2)
+
+
+def test_a_turn_is_silent_for_so_long() -> None:
+    ear = listening(ServerVad(silence_duration_ms=500))
+    ear.append(bytes(5 * WINDOW))
+    lengths = []
+    for score in (0.9, 0.0, 0.0, 0.9, 0.0):
+        hear(ear, score)
+        lengths.append(ear.silence_ms)
+    assert lengths == [0, 32, 64, 0, 32]
+    assert listening(None).silence_ms == 0

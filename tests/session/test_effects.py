@@ -39,3 +39,13 @@ def test_what_was_taken_is_not_added_to() -> None:
 
 def test_an_effect_can_be_told_by_its_name() -> None:
     assert all(cls.__struct_config__.tag == cls.__name__ for cls in get_args(Effect))
+
+
+def test_what_was_asked_ahead_is_not_asked_again_but_once_and_by_this_input_alone() -> None:
+    effects = Effects(CountedIds())
+    effects.asked_ahead([Abandon("resp_1"), Abandon("resp_2")])
+    for id in ("resp_1", "resp_1", "resp_3"):
+        effects.add(Abandon(id))
+    assert effects.take() == [Abandon("resp_1"), Abandon("resp_3")]
+    effects.add(Abandon("resp_2"))
+    assert effects.take() == [Abandon("resp_2")]

@@ -80,6 +80,10 @@ class Speaker:
             self.speaking.go_on(self._settings)
         return self.taken()
 
+    def halts(self) -> list[object]:
+        self.speaking.halt(self._settings)
+        return self.taken()
+
     def _end(self, ended: TurnEnded) -> None:
         self.drafts.append(self.speaking.end(ended))
 
@@ -306,3 +310,60 @@ def test_where_a_judge_decides_words_do_not() -> None:
 
 def test_by_silence_nobody_is_judged() -> None:
     assert Speaker(ORDINARY, judges=True).says(4, silence=PAUSE) == []
+
+
+# A halt, after which everything may be over
+
+
+def test_what_was_said_is_found_out_once_in_a_silence() -> None:
+    speaker = Speaker(ORDINARY)
+    speaker.says(10, silence=3)
+    assert speaker.halts() == [hearing(13, 1)]
+    assert speaker.speaking.words is None
+    assert speaker.says(0, silence=1) == []
+    assert speaker.halts() == []
+    assert speaker.learns(heard("Where is Paris?", 1)) == []
+    assert speaker.halts() == []
+    assert speaker.speaking.words == "Where is Paris?"
+
+
+def test_who_speaks_on_is_heard_anew_and_not_twice_at_once() -> None:
+    speaker = Speaker(ORDINARY)
+    speaker.says(10, silence=3)
+    speaker.halts()
+    speaker.says(5, silence=3)
+    assert speaker.halts() == [Abandon("item_1"), hearing(21, 2)]
+    assert not speaker.speaking.expects(heard("Where", 1))
+    speaker.learns(heard("Where is Paris?", 2))
+    assert speaker.speaking.words == "Where is Paris?"
+    speaker.says(1)
+    assert speaker.speaking.words is None
+
+
+def test_where_the_end_is_being_judged_the_earlier_hearing_is_let_run() -> None:
+    speaker = Speaker(SEMANTIC, judges=True)
+    speaker.says(10, silence=3)
+    speaker.halts()
+    speaker.says(0, silence=PAUSE - 3)
+    speaker.says(5, silence=3)
+    assert speaker.halts() == []
+    again = speaker.learns(heard("Where", 1))
+    assert [type(each) for each in again] == [Transcribe]
+
+
+def test_words_for_who_wants_them_at_once_are_not_given_up() -> None:
+    speaker = Speaker(LIVE)
+    speaker.says(10, silence=3)
+    speaker.halts()
+    speaker.says(5, silence=3)
+    assert speaker.halts() == []
+
+
+def test_the_hearing_that_is_waited_for_is_not_the_judgement_that_was_asked_for_after_it() -> None:
+    speaker = Speaker(SEMANTIC, judges=True)
+    speaker.says(10, silence=3)
+    assert speaker.halts() == [hearing(13, 1)]
+    speaker.says(0, silence=PAUSE - 3)
+    speaker.learns(TurnJudged("item_1", 2, 1.0))
+    (draft,) = speaker.drafts
+    assert (draft.running, draft.attempt) == (True, 1)
