@@ -19,7 +19,7 @@ from unittest.mock import patch
 from aiohttp import connector
 
 from realtime.runner import pulse
-from realtime.server import sessions
+from realtime.server import health, sessions
 from realtime.server.connection import Connection
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Address
@@ -68,6 +68,7 @@ def bent(dice: Random, loop: SimulatedLoop, calendar: Calendar, session: Any) ->
             (connector.aiohappyeyeballs, "start_connection", start_connection),
             (Connection, "__hash__", numbered),
             (sessions, "Session", session),
+            (health, "version", lambda _: "0"),  # a look through all that is installed
             (pulse, "BEAT_SECONDS", BEAT_SECONDS),
         ):
             bends.enter_context(patch.object(owner, name, bend))

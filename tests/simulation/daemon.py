@@ -132,9 +132,9 @@ class Daemon:
         }
         found += [f"{self.host} at rest: {count} {name} left" for name, count in left.items() if count]
         listener._health._gather()
-        for name in ("realtime_sessions_open", "realtime_responses_running", "realtime_outbox_bytes"):
-            for metric in self.metrics.registry.collect():
-                found += [f"{name}: {sample.value}" for sample in metric.samples if sample.name == name and sample.value]
+        for gauge in (self.metrics.sessions.open, self.metrics.responses.running, self.metrics.sessions.outbox, self.metrics.store.waiting):
+            for metric in gauge.collect():
+                found += [f"{self.host} at rest: {sample.name} is {sample.value}" for sample in metric.samples if sample.value]
         return found
 
     def leaks(self) -> list[str]:

@@ -58,6 +58,7 @@ class Pipe(asyncio.Transport):
         self._in_flight = 0
         self._received: deque[bytes | None] = deque()
         self._reading = True
+        self._flying: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._arrival = 0.0
         self._high, self._low = HIGH_WATER, HIGH_WATER // 4
         self._full = False
@@ -151,7 +152,12 @@ class Pipe(asyncio.Transport):
     def _later(self, callback: Callable[..., None], *arguments: Any) -> None:
         """In order, whatever the delay."""
         self._arrival = max(self._arrival, self._loop.time() + self._network.delay())
-        self._loop.call_at(self._arrival, callback, *arguments, context=self.other.context)
+        self._flying.append((callback, arguments))
+        self._loop.call_at(self._arrival, self._land, context=self.other.context)
+
+    def _land(self) -> None:
+        callback, arguments = self._flying.popleft()  # timers of the same moment ring in any order
+        callback(*arguments)
 
     def _arrive(self, piece: bytes | None) -> None:
         if self.silent:

@@ -10,6 +10,7 @@ from realtime.session import inputs
 from realtime.session.effects import Effect
 from realtime.session.inputs import Input
 from realtime.session.machine import Session
+from realtime.wire.settings import shown
 from tests.rigs.referee import Referee
 from tests.simulation.engines import Fault
 
@@ -34,6 +35,8 @@ def judged(failed: Callable[[str], None]) -> type[Session]:
                 raise
             if isinstance(input, inputs.Resumed) and self._begun:
                 self._referee = None  # it is told everything anew, which only a reader that knew nothing can judge
+            elif isinstance(input, inputs.Resumed) and self._referee is not None:
+                self._referee.settings = shown(self.settings)  # it expires at another time than it did
             self._begun = True
             if self._referee is not None:
                 try:

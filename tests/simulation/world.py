@@ -297,11 +297,13 @@ def play(seed: int) -> Outcome:
         warnings.simplefilter("ignore")  # of coroutines that nobody awaits any more
         world = World(seed)
         outcome = world.run()
+        logging.disable()
         # Nothing of it shall run in the next: what was killed tidies up when it is collected, and nobody listens.
         world.loop.close()
         world.loop.bury()
         del world
         gc.collect()
+        logging.disable(logging.NOTSET)
     gc.enable()
     return outcome
 
