@@ -116,6 +116,17 @@ async def test_who_reads_no_pongs_is_dropped(monkeypatch: pytest.MonkeyPatch) ->
         writer.close()
 
 
+async def test_who_takes_nothing_of_what_waits_for_it_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.server.listener.MAX_UNREAD", 1 << 40)
+    monkeypatch.setattr("realtime.server.listener.STALLED_SECONDS", 0.05)
+    async with listening() as (_, url):
+        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(raw_socket.handshake())
+        with pytest.raises(ConnectionError):
+            await flood(writer, raw_socket.frame(raw_socket.PING, bytes(125)) * 1000)
+        writer.close()
+
+
 async def flood(writer: asyncio.StreamWriter, data: bytes) -> None:
     while True:
         writer.write(data)

@@ -349,7 +349,7 @@ class Person:
     async def _stop_reading(self, line: Line) -> None:
         seconds = self.dice.choice((1.0, 10.0, 70.0))
         self.world.faults["client stops reading"] += 1
-        line.injured = line.injured or seconds > 15  # pings are not answered either
+        line.injured = line.injured or seconds > 2  # whoever does not read hears no goodbye, and answers no pings
         line.pipe.pause_reading()
         await asyncio.sleep(seconds)
         line.pipe.resume_reading()
