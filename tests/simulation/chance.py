@@ -16,16 +16,21 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
+import aiohappyeyeballs
 from aiohttp import connector
 
 from realtime.runner import pulse
-from realtime.server import health, sessions
+from realtime.server import health, listener, sessions
 from realtime.server.connection import Connection
+from realtime.server.pages import Pages
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Address
 
 EPOCH = 1_700_000_000.0
 """What the calendar says when a seed begins."""
+
+PAGES = Pages()
+"""Read once: they never change."""
 
 BEAT_SECONDS = 1.0
 """Of the loop's pulse: at its own of 50 ms a seed would do nothing else."""
@@ -65,9 +70,10 @@ def bent(dice: Random, loop: SimulatedLoop, calendar: Calendar, session: Any) ->
             (secrets, "token_bytes", lambda size=32: dice.randbytes(size)),
             (time, "time", calendar.now),
             (connector, "monotonic", loop.time),
-            (connector.aiohappyeyeballs, "start_connection", start_connection),
+            (aiohappyeyeballs, "start_connection", start_connection),
             (Connection, "__hash__", numbered),
             (sessions, "Session", session),
+            (listener, "Pages", lambda: PAGES),
             (health, "version", lambda _: "0"),  # a look through all that is installed
             (pulse, "BEAT_SECONDS", BEAT_SECONDS),
         ):

@@ -80,7 +80,9 @@ class Daemon:
             new_ids=RandomIds,
             access=Access(None, ClientSecrets(None), Origins(loopback=True, keys=False)),
             metrics=self.metrics,
-            bounds=Bounds(sessions=20, session=Quota(events=wishes["events"], audio=0, requests=0, tokens=0, responses=wishes["responses"])),
+            bounds=Bounds(
+                sessions=20, session=Quota(events=wishes["events"], audio=0, requests=0, tokens=0, responses=wishes["responses"])
+            ),
             idle_seconds=wishes["idle"],
             store=self.shelf,
             resume_seconds=wishes["resume"],

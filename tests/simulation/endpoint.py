@@ -13,9 +13,34 @@ from tests.simulation.loop import SimulatedLoop
 
 ADDRESS = "10.0.0.1:8000"
 
-SENTENCES = ("Hello there. ", "I am well, thank you. ", "It is 3.14, roughly. ", "Yes! ", "No? ", "一二三。 ", "and so on and on ", "a" * 90 + " ")
+SENTENCES = (
+    "Hello there. ",
+    "I am well, thank you. ",
+    "It is 3.14, roughly. ",
+    "Yes! ",
+    "No? ",
+    "一二三。 ",
+    "and so on and on ",
+    "a" * 90 + " ",
+)
 
-FAULTS = ("500", "429", "400", "404", "garbage", "no_http", "silent", "closes", "cut", "reset", "stalls", "no_done", "error_event", "drip", "late")
+FAULTS = (
+    "500",
+    "429",
+    "400",
+    "404",
+    "garbage",
+    "no_http",
+    "silent",
+    "closes",
+    "cut",
+    "reset",
+    "stalls",
+    "no_done",
+    "error_event",
+    "drip",
+    "late",
+)
 
 
 class Endpoint:

@@ -14,7 +14,8 @@ from msgspec import Raw
 from realtime.engines.scripted import GREY
 from realtime.errors import EngineError, MediaError
 from realtime.media.readings import Reading, Wanted, WantedPicture
-from realtime.ports import EAR_RATE, VAD_WINDOW, Float32, Int16, ListedTool, TokenLogprob, Transcript
+from realtime.ports import EAR_RATE, VAD_WINDOW, Float32, Int16, TokenLogprob, Transcript
+from realtime.wire.items import ListedTool
 from realtime.wire.mcp import McpTool
 
 LOUD = 0.1

@@ -135,15 +135,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         else:
             self.call_later(work, _settle, future, future.set_result, result)
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """There is none."""
-
     # The network
 
-    async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
+    async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
         return self.network.listen(protocol_factory, f"{host}:{port}", process.get())
 
-    async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, *, sock: Any = None, **options: Any) -> Any:  # type: ignore[override]
+    async def create_connection(
+        self, protocol_factory: Any, host: Any = None, port: Any = None, *, sock: Any = None, **options: Any
+    ) -> Any:
         address = sock.address if sock is not None else f"{host}:{port}"
         return await self.network.connect(protocol_factory, address, process.get())
 

@@ -1,7 +1,7 @@
 """A network of this process: bytes come late, in pieces and in order, or not at all; nobody may write more than the other side reads.
 
-A `Pipe` is one end of a connection, and to its protocol a transport like asyncio's own: it asks to pause at the high-water mark, half-closes,
-aborts. What the kernel does is done here as TCP promises it; what a cable does, as the dice say.
+A `Pipe` is one end of a connection, and to its protocol a transport like asyncio's own: it asks to pause at the high-water mark,
+half-closes, aborts. What the kernel does is done here as TCP promises it; what a cable does, as the dice say.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Pipe(asyncio.Transport):
         self._arrival = 0.0
         self._high, self._low = HIGH_WATER, HIGH_WATER // 4
         self._full = False
-        self._ending = False
+        self.ending = False
         """Nothing more is written once the buffer is empty."""
         self._ended = False
         self.closing = False
@@ -108,7 +108,7 @@ class Pipe(asyncio.Transport):
         return len(self._buffer)
 
     def write(self, data: Any) -> None:
-        assert not self._ending, "written after write_eof"
+        assert not self.ending, "written after write_eof"
         if self.closing:
             return
         self._buffer += data
@@ -121,13 +121,13 @@ class Pipe(asyncio.Transport):
         return True
 
     def write_eof(self) -> None:
-        if not self._ending and not self.closing:
-            self._ending = True
+        if not self.ending and not self.closing:
+            self.ending = True
             self._send()
 
     def close(self) -> None:
         if not self.closing:
-            self.closing = self._ending = True
+            self.closing = self.ending = True
             self._received.clear()
             self._send()
 
@@ -143,7 +143,7 @@ class Pipe(asyncio.Transport):
             del self._buffer[:size]
             self._in_flight += size
             self._later(self.other._arrive, piece)
-        if self._ending and not self._buffer and not self._ended:
+        if self.ending and not self._buffer and not self._ended:
             self._ended = True
             self._later(self.other._arrive, None)
             if self.closing:
@@ -195,7 +195,7 @@ class Pipe(asyncio.Transport):
 
     def _break(self, error: Exception | None) -> None:
         """Ours is over at once, and the other end is reset."""
-        if self.closed or self.silent and error is not None:
+        if self.closed or (self.silent and error is not None):
             return
         self.closing = True
         self._buffer.clear()

@@ -122,7 +122,8 @@ class Line(asyncio.Protocol):
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
             if data:
-                self.pipe.write(data)
+                if not self.pipe.ending:
+                    self.pipe.write(data)
             else:
                 self.pipe.close()
 
@@ -131,7 +132,7 @@ class Line(asyncio.Protocol):
             if isinstance(event, Response):
                 self.status = event.status_code
             elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                self._person.read(self, json.loads(event.data))
+                self._person.read(self, json.loads(bytes(event.data)))
         if not self.lost:
             self._flush()
         if self._protocol.handshake_exc is not None and self.status is None:
@@ -324,7 +325,10 @@ class Person:
                 server = {"type": "mcp", "server_label": "a", "server_url": "http://tools.example/mcp", "require_approval": approval}
                 session["tools"] = [server, {"type": "function", "name": "f"}]
         else:
-            session = {"instructions": f"v{self._versions}", "turn_detection": turns if turns is None or "silence_duration_ms" in turns else vad}
+            session = {
+                "instructions": f"v{self._versions}",
+                "turn_detection": turns if turns is None or "silence_duration_ms" in turns else vad,
+            }
         self._send(line, {"type": "session.update", "session": session})
 
     async def _rubbish(self, line: Line) -> None:

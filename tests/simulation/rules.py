@@ -37,6 +37,7 @@ def judged(failed: Callable[[str], None]) -> type[Session]:
                 self._referee = None  # it is told everything anew, which only a reader that knew nothing can judge
             elif isinstance(input, inputs.Resumed) and self._referee is not None:
                 self._referee.settings = shown(self.settings)  # it expires at another time than it did
+                self._referee._written |= {entry.id: _words(entry.part(0)) for entry in self.conversation}
             self._begun = True
             if self._referee is not None:
                 try:
@@ -47,6 +48,11 @@ def judged(failed: Callable[[str], None]) -> type[Session]:
             return effects
 
     return JudgedSession
+
+
+def _words(part: Any) -> str:
+    """What an earlier process had said."""
+    return getattr(part, "transcript", None) or getattr(part, "text", None) or ""
 
 
 def _where(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from realtime.errors import StoreError
 from realtime.ports import Change, Store, Stored, Summary
@@ -78,7 +78,7 @@ class Shelf:
             await asyncio.sleep(disk.dice.expovariate(1 / {"slow": 2.0, "gone": 1.0}.get(mood, 0.003)))
             if mood in ("refuses", "gone") or (mood == "full" and writes):
                 raise StoreError(mood)
-            done: Any = await work()
+            done = await work()
             await asyncio.sleep(disk.dice.expovariate(1 / 0.003))
             if mood == "unsure" and disk.dice.random() < 0.5:
                 raise StoreError("the answer got lost")
