@@ -130,7 +130,7 @@ class Daemon:
             "sessions": len(listener._sessions._lives),
             "waiting": listener._sessions.waiting,
             "store": 0 if self.shelf is None else self.shelf.asked,
-            "voices": self.luck.working["tts"],
+            "voices": self.luck.working[self.process],
         }
         found += [f"{self.host} at rest: {count} {name} left" for name, count in left.items() if count]
         listener._health._gather()

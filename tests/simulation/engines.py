@@ -17,6 +17,7 @@ from realtime.media.readings import Reading, Wanted, WantedPicture
 from realtime.ports import EAR_RATE, VAD_WINDOW, Float32, Int16, TokenLogprob, Transcript
 from realtime.wire.items import ListedTool
 from realtime.wire.mcp import McpTool
+from tests.simulation.loop import Process, process
 
 LOUD = 0.1
 """Mean level of a window that is speech."""
@@ -37,8 +38,8 @@ class Misfortune:
     def __init__(self, dice: Random, faults: Counter[str]) -> None:
         self.dice, self._faults = dice, faults
         self.rate = 0.0
-        self.working: Counter[str] = Counter()
-        """Jobs that have begun and not ended, by engine."""
+        self.working: Counter[Process | None] = Counter()
+        """Voices that speak, by daemon."""
 
     async def befall(self, engine: str) -> None:
         """Take one's time, and then perhaps break."""
@@ -95,13 +96,13 @@ class Voice:
         self._luck = luck
 
     async def speak(self, text: str, *, voice: str, speed: float) -> AsyncIterator[Int16]:
-        self._luck.working["tts"] += 1
+        self._luck.working[process.get()] += 1
         try:
             for _ in range(1 + len(text) // 30):
                 await self._luck.befall("tts")
                 yield np.ones(VOICE_RATE // 10, np.int16)
         finally:
-            self._luck.working["tts"] -= 1
+            self._luck.working[process.get()] -= 1
 
     async def close(self) -> None: ...
 

@@ -46,7 +46,6 @@ class Promises(Struct):
 
     items: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
-    asked_to_delete: set[str] = field(default_factory=set)
     version: int = 0
     """Of its instructions, the newest that was acknowledged."""
 
@@ -162,6 +161,8 @@ class Person:
         self.dialect = dice.choice(("ga", "ga", "ga", "beta", "classic"))
         self.promises: dict[str, Promises] = {}
         self.lines: list[Line] = []
+        self.asked_to_delete: set[str] = set()
+        """Of whatever session: an item may be gone before we are told so."""
         self._count = 0
         self._versions = 0
         self._transcribes = self.dialect == "ga" and dice.random() < 0.1
@@ -299,8 +300,7 @@ class Person:
 
     async def _delete(self, line: Line) -> None:
         id = self._item_id()
-        if line.session_id is not None:
-            self._promises(line).asked_to_delete.add(id)
+        self.asked_to_delete.add(id)
         self._send(line, {"type": "conversation.item.delete", "item_id": id})
 
     async def _truncate(self, line: Line) -> None:

@@ -212,7 +212,6 @@ class World:
         host = dice.choice(sorted(self.daemons))
         self._injure()
         self.loop.kill(self.daemons[host].process)
-        self.luck.working.clear()
         await asyncio.sleep(dice.choice((0.0, 0.5, 3.0)))
         self._start(host)
 
@@ -249,7 +248,6 @@ class World:
         except TimeoutError:
             self.failed(f"{host} does not end though it was cancelled; it runs {self.loop.running(daemon.process)}")
             self.loop.kill(daemon.process)
-        self.luck.working.clear()
         self._start(host)
 
     # The end
@@ -289,7 +287,7 @@ class World:
                 continue
             remembered = journal.read(kept.records)
             ids = {entry.id for entry in remembered.conversation}
-            if lost := promises.items - promises.asked_to_delete - ids:
+            if lost := promises.items - person.asked_to_delete - ids:
                 self.failed(f"{person.name}: {sorted(lost)} were acknowledged and are not stored")
             if undead := promises.deleted & ids:
                 self.failed(f"{person.name}: {sorted(undead)} were deleted and are stored")
