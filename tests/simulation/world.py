@@ -218,8 +218,13 @@ class World:
     async def _restart(self, dice: Random) -> None:
         """Whoever is here is told to come back."""
         host = dice.choice(sorted(self.daemons))
+        if self.disk is not None and dice.random() < 0.3:  # somebody may be on the way in
+            self.disk.mood = "slow"
+            await asyncio.sleep(dice.uniform(0, 2))
         await self._stopped(self.daemons[host])
         self._start(host)
+        if self.disk is not None:
+            self.disk.mood = "well"
 
     async def _stopped(self, daemon: Daemon) -> None:
         daemon.stop()
