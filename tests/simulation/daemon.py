@@ -129,7 +129,6 @@ class Daemon:
             "connections": len(listener._connections),
             "sessions": len(listener._sessions._lives),
             "waiting": listener._sessions.waiting,
-            "store": 0 if self.shelf is None else self.shelf.asked,
             "voices": self.luck.working[self.process],
         }
         found += [f"{self.host} at rest: {count} {name} left" for name, count in left.items() if count]
@@ -143,4 +142,5 @@ class Daemon:
         """What is left though it has ended."""
         tasks = [f"task {task.get_coro().__qualname__}" for task in self._loop.running(self.process) if task is not self.task]  # type: ignore[union-attr]
         pipes = [f"connection {pipe._address}" for pipe in self._loop.network.of(self.process)]
-        return [f"{self.host} ended and left {what}" for what in (*tasks, *pipes, *(["a port"] if self.up else []))]
+        asked = ["a question to the store"] if self.shelf is not None and self.shelf.asked else []
+        return [f"{self.host} ended and left {what}" for what in (*tasks, *pipes, *asked, *(["a port"] if self.up else []))]
