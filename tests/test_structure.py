@@ -23,7 +23,7 @@ LONGER = {"clients/python/realtime_client.py": 900}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager", "handler"}
 """Names of modules that say nothing about what is inside."""
 
-UNMIRRORED = {"rigs", "transcripts", "compat", "e2e", "fuzz"}
+UNMIRRORED = {"rigs", "transcripts", "compat", "e2e", "fuzz", "simulation"}
 """Folders of tests that stand beside the mirror: what tests need, and tests of the whole."""
 
 WITHOUT_TEST = {

@@ -105,6 +105,7 @@ class Outbox:
         """What is held will never be true: drop it, and close after what was true before."""
         self.pending -= sum(len(frame) for held in self._held for frame in held)
         self._held.clear()
+        self._wake.set()  # a goodbye that was said before may have waited for what was held
         self.close(code, reason)
 
     def close(self, code: int, reason: str) -> None:

@@ -21,12 +21,19 @@ class Gathering:
         self._loop = loop
         self._waiting: list[bytes] = []
         self._size = 0
+        self._written = 0
+
+    @property
+    def gone(self) -> int:
+        """Bytes that the kernel has taken."""
+        return self._written - self.get_write_buffer_size()
 
     def write(self, data: bytes) -> None:
         if not self._waiting:
             self._loop.call_soon(self.flush)
         self._waiting.append(data)
         self._size += len(data)
+        self._written += len(data)
         if self._size >= MOST:
             self.flush()
 

@@ -53,6 +53,10 @@ MAX_UNREAD = 16 * 1024 * 1024
 """Bytes that the library may have written and the client has not read: twice the longest frame. Pongs are written without asking whether
 anybody reads them, so somebody who only sends pings would take all memory."""
 
+STALLED_SECONDS = 2.0 * PING_SECONDS
+"""After which a client that takes nothing of what waits for it is gone: as long as an unanswered ping takes. The library writes its pings
+behind what waits, and waits for that as long as it takes; so does whoever says goodbye."""
+
 MAX_EARLY = 64 * 1024
 """Bytes of frames that are held before the handshake is answered; then nothing more is read until it is."""
 
@@ -80,10 +84,13 @@ class Socket(ServerConnection):
         super().__init__(*arguments, **options)
         self.incoming = Incoming()
         self._portions = Portions(Cutter(largest))
+        self._gathering: Gathering
+        self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        super().connection_made(Gathering(transport, self.loop))  # type: ignore[arg-type]  # it is used as one
+        self._gathering = Gathering(transport, self.loop)
+        super().connection_made(self._gathering)  # type: ignore[arg-type]  # it is used as one
         self.recv_messages.resume = self._resume_reading
 
     def data_received(self, data: bytes) -> None:
@@ -97,6 +104,30 @@ class Socket(ServerConnection):
         self._read()
         if self._portions:
             self.loop.call_soon(self._read_on)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_watching()
+
+    def _watch(self) -> None:
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self._look, self._gathering.gone)
+
+    def _stop_watching(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _look(self, gone: int) -> None:
+        """Has the client taken anything meanwhile?"""
+        if self._gathering.gone > gone:
+            self._watch()
+        else:
+            log.info("%s was dropped: it has read nothing for %g s", _whose(self), STALLED_SECONDS)
+            self.transport.abort()
 
     def _begin(self, data: bytes) -> None:
         super().data_received(self.incoming.feed(data))
@@ -142,6 +173,7 @@ class Socket(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._stop_watching()
         if self.place is not None:
             self.place.leave()
 

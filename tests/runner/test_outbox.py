@@ -142,6 +142,16 @@ async def test_what_could_not_be_stored_is_never_said(outbox: Outbox, socket: Ke
     assert (socket.frames, socket.closed, outbox.pending) == ([b"before"], (1013, "the session could not be stored"), 0)
 
 
+async def test_a_goodbye_does_not_wait_for_what_will_never_be_stored(outbox: Outbox, socket: KeptSocket) -> None:
+    outbox.hold()
+    outbox.put(b"never")
+    outbox.close(1012, "server is shutting down")
+    await asyncio.sleep(0)  # the writer waits for what is held
+    outbox.fail(1013, "the session could not be stored")
+    await socket.wait_closed()
+    assert (socket.frames, socket.closed) == ([], (1012, "server is shutting down"))
+
+
 async def test_a_mark_waits_for_what_is_held(outbox: Outbox, socket: KeptSocket) -> None:
     reached = asyncio.Event()
     outbox.hold()

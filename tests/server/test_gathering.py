@@ -75,3 +75,10 @@ async def test_an_end_comes_after_what_was_written_and_an_abort_instead_of_it(ke
 
 async def test_all_else_is_the_transports(ours: Gathering) -> None:
     assert ours.is_closing() is False
+
+
+async def test_what_has_gone_is_what_neither_end_holds(ours: Gathering) -> None:
+    ours.write(bytes(300))
+    assert ours.gone == -100, "of 400 that wait the transport had 100 before"
+    ours.flush()
+    assert ours.gone == 200

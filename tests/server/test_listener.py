@@ -105,8 +105,10 @@ async def test_however_many_frames_come_at_once_all_are_read_in_order(portion: i
     assert told.count(b"\x8a\x02hi") == 100
 
 
-async def test_who_reads_no_pongs_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.server.listener.MAX_UNREAD", 100_000)
+@pytest.mark.parametrize(("most", "seconds"), [(100_000, 40), (1 << 40, 0.05)])  # so much waits for it; it takes nothing for so long
+async def test_who_reads_no_pongs_is_dropped(most: int, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.server.listener.MAX_UNREAD", most)
+    monkeypatch.setattr("realtime.server.listener.STALLED_SECONDS", seconds)
     async with listening() as (listener, _):
         _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(raw_socket.handshake())
