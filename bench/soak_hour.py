@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import random
 import re
 import statistics
@@ -27,6 +28,7 @@ import tempfile
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
@@ -35,7 +37,7 @@ from msgspec import Struct
 
 from bench.figures import RESULTS, Machine, machine, percentile
 from bench.people import Person, Tally
-from bench.processes import Server, daemon, started
+from bench.processes import Server, daemon, resident_kb, started
 from bench.talker import Int16, utterances
 from bench.voice_turns import ENDPOINT, LLM_MS, STT_MS, TOKEN_MS, TTS_MS
 
@@ -152,11 +154,11 @@ class Gauge:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._cpu, self._at, self._began = server.cpu_ns(), monotonic(), monotonic()
+        self._cpu, self._at, self._began = cpu_seconds(server.pid), monotonic(), monotonic()
 
     def look(self, people: int, tally: Tally) -> Sample:
-        now, cpu, server = monotonic(), self._server.cpu_ns(), self._server
-        load, self._cpu, self._at = (cpu - self._cpu) / 1e9 / (now - self._at), cpu, now
+        now, cpu, server = monotonic(), cpu_seconds(self._server.pid), self._server
+        load, self._cpu, self._at = (cpu - self._cpu) / (now - self._at), cpu, now
         metrics, status = self._metrics(), Path(f"/proc/{server.pid}/status").read_text()
 
         def at(percent: float, values: list[float]) -> float | None:
@@ -190,12 +192,21 @@ class Gauge:
 
     def _children(self) -> Iterator[int]:
         for task in Path(f"/proc/{self._server.pid}/task").iterdir():
-            yield from map(int, (task / "children").read_text().split())
+            with suppress(OSError):  # the thread has ended
+                yield from map(int, (task / "children").read_text().split())
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of all its threads, those that have ended among them (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_kb(pid: int) -> int:
-    path = Path(f"/proc/{pid}/statm")
-    return int(path.read_text().split()[1]) * 4 if path.exists() else 0
+    try:
+        return resident_kb(pid)
+    except (OSError, StopIteration):  # it has ended
+        return 0
 
 
 def regulated(last: Sample, load: float) -> int:

@@ -1,4 +1,4 @@
-"""A rolling restart under load: two daemons behind nginx, a Redis, and people who talk to them without a pause through our Python client."""
+"""A rolling restart under load: two daemons behind nginx, a Redis, and people who talk without a pause through our Python client."""
 
 from __future__ import annotations
 
