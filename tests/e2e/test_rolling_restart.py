@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import realtime_client
 from realtime_client import RealtimeClient
 from tests.e2e.conftest import Start
 from tests.e2e.test_sessions import Account, go_on
@@ -18,9 +17,6 @@ from tests.rigs.redis_server import RedisServer
 from tests.rigs.wire_client import WireClient
 
 PEOPLE = 16
-
-PASSED_OVER = 1
-"""Seconds that nginx passes over an instance that failed: with the ten of the shipped file, the test would take a minute."""
 
 PATIENCE = 60.0
 """Seconds for one answer, whatever happens meanwhile."""
@@ -82,9 +78,8 @@ async def gone_on(people: list[Talker], talking: list[asyncio.Task[None]]) -> No
 async def test_a_rolling_restart_loses_no_turn_and_doubles_none(
     start: Start, redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(realtime_client, "LONGEST_DELAY", 1.0)
     daemons = [started(start, redis), started(start, redis)]
-    with proxies.nginx(tmp_path, [daemon.port for daemon in daemons], PASSED_OVER) as proxy:
+    with proxies.nginx(tmp_path, [daemon.port for daemon in daemons]) as proxy:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "own.pem"))
         people, over = [Talker(proxy.url, name) for name in range(PEOPLE)], asyncio.Event()
         talking = [asyncio.create_task(person.talk(over)) for person in people]
