@@ -1,7 +1,7 @@
-# The eight verbs of the workshop, and two for releases; CI uses the same ones. `make BIN=/some/venv/bin ...` uses another environment.
+# The eight verbs of the workshop, and three for releases; CI uses the same ones. `make BIN=/some/venv/bin ...` uses another environment.
 BIN ?= .venv/bin
 
-.PHONY: setup style types layers test cover bench run lock sbom
+.PHONY: setup style types layers test cover bench run lock audit sbom
 
 setup: # make .venv with everything that the other verbs need
 	root="$(CURDIR)" sh -euc '. ./.ci/environment.sh; prepare local mcp test'
@@ -33,6 +33,9 @@ run: # serve from this checkout
 lock: # requirements.lock anew: what `local` and `mcp` need, each at one version, each file by its hash
 	$(BIN)/uv pip compile pyproject.toml --extra local --extra mcp --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command "make lock" --quiet --output-file requirements.lock
+
+audit: # known vulnerabilities of what is locked, by the index's own advisories; a package that nobody could look up fails it, too
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
 sbom: # sbom.json: the same as a software bill of materials, CycloneDX
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --output-file sbom.json requirements.lock

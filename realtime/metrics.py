@@ -171,6 +171,7 @@ class Process:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.build = _most("realtime_build_info", "Always 1; the label says which version runs", registry, ["version"])
         self.lag = Histogram("realtime_loop_lag_seconds", "How late the event loop's timers were", registry=registry, buckets=LAGS)
+        self.tasks = _sum("realtime_tasks", "Tasks of the event loop", registry)
         ProcessCollector(registry=registry)
 
 

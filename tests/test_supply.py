@@ -66,7 +66,12 @@ def test_every_file_of_every_model_has_its_hash() -> None:
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "codeop"}
 """Some of which make objects of bytes, and run what those say; the others run text."""
 
-CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load", "torch.load", "subprocess.getoutput"}
+CALLS = {
+    *("eval", "exec", "compile", "__import__", "builtins.eval", "builtins.exec", "importlib.import_module"),
+    *("os.system", "os.popen", "pty.spawn", "runpy.run_path", "runpy.run_module"),
+    *("subprocess.getoutput", "subprocess.getstatusoutput", "asyncio.create_subprocess_shell"),
+    *("yaml.load", "torch.load"),
+}
 
 
 def told_to_run(module: ast.Module) -> Iterator[str]:
@@ -76,6 +81,8 @@ def told_to_run(module: ast.Module) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in MODULES)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in MODULES:
             yield str(node.module)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (name for alias in node.names if (name := f"{node.module}.{alias.name}") in CALLS)
         elif isinstance(node, ast.Call):
             yield from _called(node)
 
@@ -101,6 +108,8 @@ def test_no_data_is_run_as_code(path: Path) -> None:
         ("from marshal import loads", "marshal"),
         ("eval(text)", "eval"),
         ("os.system(text)", "os.system"),
+        ("from os import system", "os.system"),
+        ("asyncio.create_subprocess_shell(text)", "asyncio.create_subprocess_shell"),
         ("subprocess.run(text, shell=True)", "subprocess.run(shell=True)"),
         ("np.load(file, allow_pickle=True)", "np.load(allow_pickle=True)"),
     ],

@@ -7,6 +7,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,11 +38,13 @@ class WireClient:
         headers: dict[str, str] | None = None,
         subprotocols: Sequence[str] | None = None,
         patience: float = PATIENCE,
+        path: Path | None = None,
     ) -> None:
-        """`patience`, in seconds, is for each event that is waited for."""
+        """`patience`, in seconds, is for each event that is waited for. `path`: of a Unix socket, to which `url` is asked for."""
         offered = None if subprotocols is None else [Subprotocol(name) for name in subprotocols]
         # No proxy: the environment may name one, and the server is on this machine.
-        self._connect = connect(url, additional_headers=headers, subprotocols=offered, max_size=MAX_FRAME, proxy=None)
+        more: dict[str, Any] = {} if path is None else {"path": str(path), "unix": True}
+        self._connect = connect(url, additional_headers=headers, subprotocols=offered, max_size=MAX_FRAME, proxy=None, **more)
         self._patience = patience
         self.received: list[Event] = []
         """Every event, in the order in which they came."""

@@ -81,6 +81,7 @@ async def test_what_only_shows_when_somebody_looks_is_gathered_then(engines: Eng
     assert value("realtime_detector_backlog_seconds") == 2
     assert value("realtime_queue_jobs", {"queue": "stt"}) == 7
     assert value("realtime_queue_jobs", {"queue": "workers"}) == 0
+    assert value("realtime_tasks") == len(asyncio.all_tasks())
     assert 'realtime_build_info{version="' in text
 
 
