@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from random import Random
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from realtime.app import _close
 from realtime.engines.chat import ChatLlm, Timeouts
 from realtime.metrics import Metrics
+from realtime.runner.detection import Detection
 from realtime.runner.perform import Engines
 from realtime.server.access import Access
 from realtime.server.client_secrets import ClientSecrets
@@ -63,14 +65,15 @@ class Daemon:
     def _service(self) -> Service:
         luck, wishes = self.luck, self._wishes
         llm = ChatLlm(f"http://{endpoint.ADDRESS}/v1", "secret", "model", timeouts=TIMEOUTS, dice=self._dice.random)
+        workers: ThreadPoolExecutor = None  # type: ignore[assignment]  # the loop runs what threads would
         self.engines = Engines(
             llm=llm,
             stt=Ear(luck),
             tts=Voice(luck),
-            vad=Detector(luck),
+            detection=Detection(Detector(luck), workers, 2),
             tool_servers=Tools(luck),
             media=Reader(luck),
-            workers=None,  # type: ignore[arg-type]  # the loop runs what threads would
+            workers=workers,
             judge=Judge(luck) if wishes["judges"] else None,
         )
         return Service(
