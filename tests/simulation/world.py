@@ -305,7 +305,7 @@ class World:
 def play(seed: int) -> Outcome:
     """Run one seed."""
     assert process.get() is None
-    gc.disable()  # whatever is collected runs code, and when must not depend on the seeds before
+    gc.disable()  # for good: whatever is collected runs code, and when must not depend on the seeds before
     with patch.object(sys, "unraisablehook", lambda _: None), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of coroutines that nobody awaits any more
         world = World(seed)
@@ -318,7 +318,6 @@ def play(seed: int) -> Outcome:
         if seed % COLLECT_EVERY == 0:
             gc.collect()
         logging.disable(logging.NOTSET)
-    gc.enable()
     return outcome
 
 
