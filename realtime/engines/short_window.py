@@ -3,12 +3,15 @@
 The encoder is most of the work for an utterance, and its time grows with its window. But the model was trained on 30 seconds: given less,
 it may not find the end, and says everything again. So the sound is followed by at least a second of silence, timestamps are decoded, which
 tell where the speech ends, and what does not look like a plain ending is not believed (`None`): the caller then takes the long way.
+
+Utterances of one shape are heard together: on one thread, four take 0.6 of the time that they take one after the other, for the decoder's
+weights are read once for all of them.
 """
 
 from __future__ import annotations
 
 import math
-from threading import Event
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +57,23 @@ REPEATED = 3
 """Tokens that are a repetition when they come twice in succession. Two are "ha ha", or "no, no"."""
 
 
+class Shape(Struct, frozen=True):
+    """What utterances must have in common to be heard together."""
+
+    seconds: int
+    """Of the window, its silence included."""
+    language: str | None
+    """None to find it out."""
+    prompt: str | None
+
+
+def shape(seconds: float, language: str | None, prompt: str | None) -> Shape | None:
+    """Of so many seconds of sound; None where the long way has to be gone."""
+    if seconds > LONGEST_SECONDS:
+        return None
+    return Shape(math.ceil(seconds / STEP_SECONDS) * STEP_SECONDS + SILENCE_SECONDS, language, prompt)
+
+
 class Heard(Struct, frozen=True):
     """What was said."""
 
@@ -70,30 +90,32 @@ class ShortWindow:
         self._model = model
         self._tokenizers: dict[str, Tokenizer] = {}
 
-    def hear(self, audio: Float32, language: str | None, prompt: str | None, abandoned: Event) -> Heard | None:
-        """Blocking. `language`: None to find it out. None where the long way has to be gone, or nobody wants to know any more."""
-        seconds = len(audio) / EAR_RATE
-        if seconds > LONGEST_SECONDS:
-            return None
-        encoded = self._encode(audio, seconds)
-        language = language or self._language(encoded)
-        if language is None or abandoned.is_set():
-            return None
-        tokenizer = self._tokenizer(language)
-        return _believed(self._generate(encoded, tokenizer, seconds, prompt), tokenizer, seconds)
+    def hear(self, audios: Sequence[Float32], shape: Shape, wanted: Callable[[], bool]) -> list[Heard | None]:
+        """Blocking. None where the long way has to be gone; of all, where they aren't `wanted` any more once they are encoded."""
+        encoded = self._encode(audios, shape.seconds)
+        languages = [shape.language] * len(audios) if shape.language else self._languages(encoded)
+        if not any(languages) or not wanted():
+            return [None] * len(audios)
+        tokenizers = [self._tokenizer(language or "en") for language in languages]
+        results = self._generate(encoded, tokenizers, max(map(len, audios)) / EAR_RATE, shape.prompt)
+        return [
+            _believed(result, tokenizer, len(audio) / EAR_RATE) if language else None
+            for audio, language, tokenizer, result in zip(audios, languages, tokenizers, results, strict=True)
+        ]
 
-    def _encode(self, audio: Float32, seconds: float) -> StorageView:
+    def _encode(self, audios: Sequence[Float32], seconds: int) -> StorageView:
         from ctranslate2 import StorageView
 
-        window = math.ceil(seconds / STEP_SECONDS) * STEP_SECONDS + SILENCE_SECONDS
-        sound = np.zeros(window * EAR_RATE, np.float32)
-        sound[: len(audio)] = audio
-        features = self._model.feature_extractor(sound)[:, : window * FRAMES]
-        return self._model.model.encode(StorageView.from_array(np.ascontiguousarray(features[np.newaxis])))
+        features = []
+        for audio in audios:
+            sound = np.zeros(seconds * EAR_RATE, np.float32)
+            sound[: len(audio)] = audio
+            features.append(self._model.feature_extractor(sound)[:, : seconds * FRAMES])
+        return self._model.model.encode(StorageView.from_array(np.stack(features)))
 
-    def _language(self, encoded: StorageView) -> str | None:
-        mark, probability = self._model.model.detect_language(encoded)[0][0]
-        return mark.strip("<|>") if probability >= LANGUAGE_SURE else None
+    def _languages(self, encoded: StorageView) -> list[str | None]:
+        likely = [languages[0] for languages in self._model.model.detect_language(encoded)]
+        return [mark.strip("<|>") if probability >= LANGUAGE_SURE else None for mark, probability in likely]
 
     def _tokenizer(self, language: str) -> Tokenizer:
         if language not in self._tokenizers:
@@ -104,22 +126,24 @@ class ShortWindow:
             )
         return self._tokenizers[language]
 
-    def _generate(self, encoded: StorageView, tokenizer: Tokenizer, seconds: float, prompt: str | None) -> WhisperGenerationResult:
+    def _generate(
+        self, encoded: StorageView, tokenizers: Sequence[Tokenizer], seconds: float, prompt: str | None
+    ) -> list[WhisperGenerationResult]:
         from faster_whisper.transcribe import get_suppressed_tokens
 
-        before = tokenizer.encode(f" {prompt.strip()}") if prompt else []
-        asked = self._model.get_prompt(tokenizer, before)
-        most = len(asked) + TOKENS_AT_LEAST + math.ceil(TOKENS_A_SECOND * seconds)
-        [result] = self._model.model.generate(
+        before = tokenizers[0].encode(f" {prompt.strip()}") if prompt else []
+        asked = [self._model.get_prompt(tokenizer, before) for tokenizer in tokenizers]
+        most = len(asked[0]) + TOKENS_AT_LEAST + math.ceil(TOKENS_A_SECOND * seconds)
+        results: list[WhisperGenerationResult] = self._model.model.generate(
             encoded,
-            [asked],
+            asked,
             beam_size=1,
             max_length=min(most, self._model.max_length),
             return_no_speech_prob=True,
             return_logits_vocab=True,  # the mean of the scores counts timestamps, which are never sure
-            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
+            suppress_tokens=get_suppressed_tokens(tokenizers[0], [-1]),
         )
-        return result
+        return results
 
 
 def _believed(result: WhisperGenerationResult, tokenizer: Tokenizer, seconds: float) -> Heard | None:

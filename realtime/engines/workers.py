@@ -1,8 +1,7 @@
 """Threads for models that block: a fixed number of workers, and a queue that ends.
 
 Owns the way from the event loop to a thread and back for engines whose work is one call. A job whose caller was cancelled never starts,
-or is told to stop if it has; a job beyond the queue is refused at once, since an answer that late is of no use to a conversation. A job
-that may not wait takes no place in the queue: it is refused where it would have to, so whoever comes after it waits for what runs, no more.
+or is told to stop if it has; a job beyond the queue is refused at once, since an answer that late is of no use to a conversation.
 """
 
 from __future__ import annotations
@@ -36,14 +35,13 @@ class Workers:
         """Jobs that wait."""
         return max(0, self._jobs - self._count)
 
-    async def run(self, job: Callable[[Event], Result], *, wait: bool = True) -> Result:
+    async def run(self, job: Callable[[Event], Result]) -> Result:
         """Run `job` on a worker. Its argument is set once nobody wants the result, which a long job looks at now and then.
 
-        Raises `EngineError`: `overloaded` when the queue is full, or without `wait` when no worker is free; `engine_closed` when there are
-        no workers any more.
+        Raises `EngineError`: `overloaded` when the queue is full, `engine_closed` when there are no workers any more.
         """
         abandoned = Event()
-        future = self._submit(job, abandoned, self._limit if wait else self._count)
+        future = self._submit(job, abandoned)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -58,11 +56,11 @@ class Workers:
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown)
 
-    def _submit(self, job: Callable[[Event], Result], abandoned: Event, limit: int) -> Future[Result]:
+    def _submit(self, job: Callable[[Event], Result], abandoned: Event) -> Future[Result]:
         if self._closed:
             raise self._refusal()
         with self._lock:
-            if self._jobs >= limit:
+            if self._jobs >= self._limit:
                 raise EngineError("overloaded", f"{self._name}: too much work is waiting; try again in a moment.")
             self._jobs += 1
         future = self._threads.submit(job, abandoned)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from threading import Event
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -8,9 +7,10 @@ import numpy as np
 import pytest
 from faster_whisper import WhisperModel
 
-from realtime.engines.short_window import LONGEST_SECONDS, TOKENS_A_SECOND, ShortWindow, _believed, _end, _repeats
+from realtime.engines.short_window import LONGEST_SECONDS, TOKENS_A_SECOND, Heard, ShortWindow, _believed, _end, _repeats, shape
+from realtime.ports import Float32
 from tests.rigs.noises import coloured
-from tests.rigs.recordings import RATE, spread, word_error_rate
+from tests.rigs.recordings import RATE, recordings, spread, word_error_rate
 from tests.rigs.speech_models import model_folder
 
 pytestmark = pytest.mark.timeout(600)
@@ -33,9 +33,16 @@ def base() -> ShortWindow:
     return ShortWindow(WhisperModel(str(model_folder("base")), device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True))
 
 
+def hear(ears: ShortWindow, audio: Float32, *, language: str | None = "en", wanted: bool = True) -> Heard | None:
+    found = shape(len(audio) / RATE, language, None)
+    assert found is not None
+    [heard] = ears.hear([audio], found, lambda: wanted)
+    return heard
+
+
 def test_words_are_heard_with_how_sure_they_are(tiny: ShortWindow) -> None:
     for prompt in spread(3):
-        heard = tiny.hear(prompt.audio, "en", None, Event())
+        heard = hear(tiny, prompt.audio)
         assert heard is not None
         assert word_error_rate([prompt.text], [heard.text]) <= 0.25
         assert heard.confidence > -0.5
@@ -46,13 +53,13 @@ def test_the_silence_after_speech_adds_no_word(tiny: ShortWindow) -> None:
     """A turn ends with half a second of silence or more, and often with much more."""
     for prompt in spread(3):
         room = coloured(2.0, 0.0, 1) * np.float32(0.001)
-        heard = tiny.hear(np.concatenate([prompt.audio, room]), "en", None, Event())
+        heard = hear(tiny, np.concatenate([prompt.audio, room]))
         assert heard is not None
         assert word_error_rate([prompt.text], [heard.text]) <= 0.25
 
 
 def test_a_language_is_found_out(base: ShortWindow) -> None:
-    heard = base.hear(spread(1)[0].audio, None, None, Event())
+    heard = hear(base, spread(1)[0].audio, language=None)
     assert heard is not None
     assert word_error_rate([spread(1)[0].text], [heard.text]) <= 0.25
 
@@ -60,21 +67,53 @@ def test_a_language_is_found_out(base: ShortWindow) -> None:
 def test_a_language_that_is_not_clear_is_left_to_the_long_way(base: ShortWindow, monkeypatch: pytest.MonkeyPatch) -> None:
     unsure = SimpleNamespace(encode=base._model.model.encode, detect_language=lambda encoded: [[("<|nn|>", 0.3), ("<|en|>", 0.29)]])
     monkeypatch.setattr(base, "_model", SimpleNamespace(model=unsure, feature_extractor=base._model.feature_extractor))
-    assert base.hear(spread(1)[0].audio, None, None, Event()) is None
+    assert hear(base, spread(1)[0].audio, language=None) is None
 
 
-def test_what_is_long_goes_the_long_way(tiny: ShortWindow) -> None:
-    assert tiny.hear(np.zeros(int((LONGEST_SECONDS + 1) * RATE), np.float32), "en", None, Event()) is None
+def test_the_window_is_a_multiple_of_five_seconds_and_one_of_silence() -> None:
+    windows = [shape(seconds, "en", None) for seconds in (0.1, 5.0, 5.01, LONGEST_SECONDS)]
+    assert [window and window.seconds for window in windows] == [6, 6, 11, 21]
+
+
+def test_what_is_long_goes_the_long_way() -> None:
+    assert shape(LONGEST_SECONDS + 0.01, "en", None) is None
 
 
 def test_noise_is_left_to_the_long_way(tiny: ShortWindow) -> None:
-    assert tiny.hear(coloured(2.0, 0.0, 1) * np.float32(0.01), "en", None, Event()) is None
+    assert hear(tiny, coloured(2.0, 0.0, 1) * np.float32(0.01)) is None
 
 
 def test_who_is_not_waited_for_does_not_decode(tiny: ShortWindow) -> None:
-    abandoned = Event()
-    abandoned.set()
-    assert tiny.hear(spread(1)[0].audio, "en", None, abandoned) is None
+    assert hear(tiny, spread(1)[0].audio, wanted=False) is None
+
+
+def test_several_are_heard_at_once_and_each_as_by_itself(tiny: ShortWindow) -> None:
+    prompts = [prompt for prompt in recordings() if 2 < prompt.seconds < 5][:7]
+    together = shape(5.0, "en", None)
+    assert together is not None
+    noise = coloured(2.0, 0.0, 1) * np.float32(0.01)
+    alone = [hear(tiny, prompt.audio) for prompt in prompts]
+    *heard, unheard = tiny.hear([*(prompt.audio for prompt in prompts), noise], together, lambda: True)
+    assert [each and each.text for each in heard] == [each and each.text for each in alone]
+    assert [each and each.confidence for each in heard] == [each and pytest.approx(each.confidence, abs=0.05) for each in alone]
+    assert all(heard)
+    assert unheard is None
+
+
+def test_of_several_each_may_speak_its_own_language(base: ShortWindow, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = [prompt for prompt in recordings() if 2 < prompt.seconds < 5][:3]
+    alone = [hear(base, prompt.audio) for prompt in prompts]
+    found = [[("<|en|>", 0.9)], [("<|ja|>", 0.9)], [("<|en|>", 0.4)]]
+    model = base._model
+    ears = SimpleNamespace(encode=model.model.encode, generate=model.model.generate, is_multilingual=True, detect_language=lambda _: found)
+    double = {name: getattr(model, name) for name in ("feature_extractor", "hf_tokenizer", "get_prompt", "max_length")}
+    monkeypatch.setattr(base, "_model", SimpleNamespace(model=ears, **double))
+    together = shape(5.0, None, None)
+    assert together is not None
+    english, japanese, unsure = base.hear([prompt.audio for prompt in prompts], together, lambda: True)
+    assert (english and english.text) == (alone[0] and alone[0].text)
+    assert japanese is None or not japanese.text.isascii()
+    assert unsure is None
 
 
 # What is believed
@@ -144,5 +183,5 @@ def test_one_that_repeats_itself_is_cut(tiny: ShortWindow) -> None:
 
     model = SimpleNamespace(generate=generate, is_multilingual=False)
     short = ShortWindow(cast("Any", SimpleNamespace(model=model, get_prompt=tiny._model.get_prompt, max_length=448)))
-    short._generate(cast("Any", None), tiny._tokenizer("en"), 2.0, None)
+    short._generate(cast("Any", None), [tiny._tokenizer("en")], 2.0, None)
     assert asked["max_length"] < 2 * TOKENS_A_SECOND + 30

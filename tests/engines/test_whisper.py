@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from realtime.engines import whisper
+from realtime.engines.short_window import Heard
 from realtime.engines.silero import SileroVad
-from realtime.engines.whisper import MAX_WAITING, MIN_PEAK, MIN_SECONDS, WINDOW_SECONDS, WhisperStt
+from realtime.engines.whisper import MAX_WAITING, MIN_PEAK, MIN_SECONDS, TOGETHER, WINDOW_SECONDS, WhisperStt
 from realtime.errors import EngineError
-from realtime.ports import VAD_WINDOW, Stt, Transcript
+from realtime.ports import VAD_WINDOW, Float32, Stt, Transcript
 from realtime.session.noise import understood
 from tests.rigs.noises import coloured, in_a_quiet_room, noises
 from tests.rigs.recordings import RATE, Recording, recordings, spread, word_error_rate
@@ -164,6 +166,27 @@ async def test_utterances_beyond_the_queue_are_refused_and_cancelling_the_rest_l
     await stt.close()
     with pytest.raises(EngineError, match="has been closed"):
         await hear(stt, audio)
+
+
+async def test_those_that_wait_are_heard_together_and_the_long_way_where_that_does_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    stt = WhisperStt.load(model_folder("tiny.en"), "tiny.en", workers=1)
+    short, together = stt._short.hear, []
+
+    def watched(audios: Sequence[Float32], *rest: Any) -> list[Heard | None]:
+        together.append(len(audios))
+        return short(audios, *rest)
+
+    monkeypatch.setattr(stt._short, "hear", watched)
+    prompts = [prompt for prompt in recordings() if 2 < prompt.seconds < 5][: 2 * TOGETHER]
+    noise, poison = coloured(2.0, 0.0, 1) * np.float32(0.01), np.full(RATE, np.nan, np.float32)
+    sounds = [*(prompt.audio for prompt in prompts), noise, poison]
+    *heard, nothing, refused = await asyncio.gather(*(hear(stt, sound, language="en") for sound in sounds), return_exceptions=True)
+    assert together == [1, TOGETHER, TOGETHER]  # no model is given the poison
+    assert word_error_rate([prompt.text for prompt in prompts], [str(text) for text in heard]) <= 0.15
+    assert nothing == ""
+    assert isinstance(refused, EngineError)
+    assert refused.code == "audio_unintelligible"
+    await stt.close()
 
 
 # What it tells beside the words

@@ -76,35 +76,6 @@ async def test_a_job_past_the_queue_is_refused(workers: Workers, job: Job) -> No
     assert await asyncio.gather(running, *waiting) == ["done", "late", "late"]
 
 
-async def test_a_job_that_may_not_wait_runs_on_a_free_worker(workers: Workers) -> None:
-    for _ in range(3):
-        assert await workers.run(lambda _: 1, wait=False) == 1
-
-
-async def test_a_job_that_may_not_wait_is_refused_while_every_worker_is_taken(workers: Workers, job: Job) -> None:
-    running = asyncio.create_task(workers.run(job, wait=False))
-    await job.begun.wait()
-    with pytest.raises(EngineError, match="too much work") as caught:
-        await workers.run(lambda _: "never", wait=False)
-    assert caught.value.code == "overloaded"
-    job.may_end.set()
-    assert await running == "done"
-    assert await workers.run(lambda _: "free again", wait=False) == "free again"
-
-
-async def test_a_job_that_may_wait_is_next_after_one_that_may_not(workers: Workers, job: Job) -> None:
-    order: list[str] = []
-    running = asyncio.create_task(workers.run(job, wait=False))
-    await job.begun.wait()
-    whole = asyncio.create_task(workers.run(lambda _: order.append("whole")))
-    await asyncio.sleep(0)
-    with pytest.raises(EngineError):
-        await workers.run(lambda _: order.append("partial"), wait=False)
-    job.may_end.set()
-    await asyncio.gather(running, whole)
-    assert order == ["whole"]
-
-
 async def test_room_that_was_taken_is_given_back(workers: Workers) -> None:
     for _ in range(10):
         assert await workers.run(lambda _: 1) == 1
