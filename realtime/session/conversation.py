@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Container, Iterator
 
 from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
@@ -185,11 +185,11 @@ class Conversation:
         self.sounds.put(entry.id, sum(sound.held for sound in entry.sounds.values()))
         self.pictures.put(entry.id, sum(len(picture.image_url or "") for picture in entry.pictures))
 
-    def let_go(self, sounds: int, pictures: int, needed: Callable[[str], bool]) -> None:
+    def let_go(self, sounds: int, pictures: int, needed: Container[str]) -> None:
         """Release the oldest until no more than so many bytes of each are held. The newest item keeps its own, and so does who needs its
         sounds."""
         for item_id in self.sounds.excess(sounds):
-            if item_id != self.last_id and not needed(item_id):
+            if item_id != self.last_id and item_id not in needed:
                 entry = self._entries[item_id]
                 for sound in entry.sounds.values():
                     sound.release()

@@ -405,7 +405,7 @@ class Session:
     def _settle_files(self, id: str) -> None:
         """The item has come or never will; an answer that waited for it waits for its words, if it has any."""
         self._files.discard(id)
-        words = {entry.id for entry in self.conversation if self._transcripts.pending(entry.id)}
+        words = {item_id for item_id in self._transcripts.pending if item_id in self.conversation}
         self._responses.settle_files(id, words)
 
     # Transcripts
@@ -431,7 +431,7 @@ class Session:
             self._responses.not_transcribed(outcome)
 
     def _heard(self, item_id: str) -> None:
-        if not self._transcripts.pending(item_id):
+        if item_id not in self._transcripts.pending:
             self._responses.heard(item_id)
 
     # Responses

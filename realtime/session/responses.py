@@ -180,7 +180,8 @@ class Responses:
                 if entry.id not in heard:  # nobody would read the words of what only this response knows
                     self._transcripts.want(entry, wanted.settings)
             self._asides[response.id] = aside
-        waited = {entry.id for entry in entries if entry.id not in heard and self._transcripts.pending(entry.id)}
+        unknown = self._transcripts.pending - heard
+        waited = unknown & {entry.id for entry in entries} if unknown else set()
         waited |= self.servers.pending(wanted.terms.tools) | wanted.files
         if waited:
             response.wait(waited)
@@ -230,7 +231,7 @@ class Responses:
 
     def _foreseen(self, terms: Terms, items: tuple[Item, ...]) -> LlmRequest | None:
         """What the model would be asked now; None where it would not be, or not at once, or is not all that says something."""
-        if self.servers.pending(terms.tools) or any(self._transcripts.pending(entry.id) for entry in self._conversation):
+        if self.servers.pending(terms.tools) or any(item_id in self._conversation for item_id in self._transcripts.pending):
             return None
         told = self._context.fork().tell(seen(items, self._abilities.camera_frames), terms)
         if told is None or _said_nothing(told) or self._confesses(told):

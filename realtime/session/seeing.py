@@ -7,7 +7,7 @@ big steps, so that a prompt seldom changes its beginning. A picture that comes w
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection
 
 from msgspec.structs import replace
 
@@ -24,13 +24,15 @@ def is_frame(item: Item) -> bool:
 
 def frames(items: tuple[Item, ...]) -> list[Place]:
     """Where they are, oldest first."""
-    return [
-        (str(item.id), index)
-        for item in items
-        if isinstance(item, Message) and (is_frame(item) or is_watched(item))
-        for index, part in enumerate(item.content)
-        if isinstance(part, InputImage)
-    ]
+    found: list[Place] = []
+    for item in items:
+        if not isinstance(item, Message):
+            continue
+        # Asked in this order, for most items of a long conversation show nothing.
+        pictures = [index for index, part in enumerate(item.content) if isinstance(part, InputImage)]
+        if pictures and (is_frame(item) or is_watched(item)):
+            found += [(str(item.id), index) for index in pictures]
+    return found
 
 
 def is_watched(item: Item) -> bool:
@@ -47,13 +49,15 @@ def seen(items: tuple[Item, ...], most: int) -> tuple[Item, ...]:
     return without(items, set(places[: -(-excess // step) * step]))
 
 
-def without(items: tuple[Item, ...], places: Container[Place]) -> tuple[Item, ...]:
+def without(items: tuple[Item, ...], places: Collection[Place]) -> tuple[Item, ...]:
     """The items without these frames; of an item that was one, nothing is left."""
+    if not places:
+        return items
     rest = (_without(item, places) for item in items)
     return tuple(item for item in rest if item is not None)
 
 
-def _without(item: Item, places: Container[Place]) -> Item | None:
+def _without(item: Item, places: Collection[Place]) -> Item | None:
     if not isinstance(item, Message):
         return item
     content = [part for index, part in enumerate(item.content) if (str(item.id), index) not in places]

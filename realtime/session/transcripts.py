@@ -42,9 +42,10 @@ class Transcripts:
         self._effects = effects
         self._pending: dict[tuple[str, int], Pending] = {}
 
-    def pending(self, item_id: str) -> bool:
-        """Is any part of that item still unknown?"""
-        return any(key[0] == item_id for key in self._pending)
+    @property
+    def pending(self) -> set[str]:
+        """The ids of the items of which any part is still unknown."""
+        return {item_id for item_id, _ in self._pending}
 
     def expects(self, outcome: SpeechTranscribed | TranscriptionBroke) -> bool:
         pending = self._pending.get((outcome.item_id, outcome.content_index))

@@ -475,7 +475,7 @@ class Referee:
         assert part is not None
         awaited = self._session._transcripts._pending.get((id, 0))
         assert awaited is None or (id, awaited.asked.attempt) in self._hearings, "nobody waits for what was not asked"
-        known = part.transcript is not None or self._session._transcripts.pending(id)
+        known = part.transcript is not None or id in self._session._transcripts.pending
         assert known or isinstance(self.settings, TranscriptionSettings), "what is committed is transcribed"
 
     def _sounds(self) -> None:
@@ -485,7 +485,7 @@ class Referee:
         assert conversation.sounds.size == sum(held.values())
         if conversation.sounds.size > self._session._abilities.audio_bytes:
             kept = [id for id, size in held.items() if size]
-            assert all(id == self.order[-1] or self._session._transcripts.pending(id) for id in kept)
+            assert all(id == self.order[-1] or id in self._session._transcripts.pending for id in kept)
 
     def _account(self) -> None:
         """Samples in are samples committed, let go and held."""

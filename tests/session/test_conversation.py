@@ -132,10 +132,6 @@ def released(talk: Conversation) -> list[str]:
     return [entry.id for entry in talk if any(sound.released for sound in entry.sounds.values())]
 
 
-def nobody(_: str) -> bool:
-    return False
-
-
 def talk(*sizes: int) -> Conversation:
     """Items a, b, c ... with so many bytes of sound."""
     talk = Conversation("conv_1")
@@ -146,37 +142,37 @@ def talk(*sizes: int) -> Conversation:
 
 def test_sound_within_the_budget_is_kept() -> None:
     ours = talk(100, 100)
-    ours.let_go(200, 0, nobody)
+    ours.let_go(200, 0, ())
     assert (released(ours), ours.sounds.size) == ([], 200)
 
 
 def test_the_oldest_sound_is_let_go_first() -> None:
     ours = talk(100, 100, 100, 100)
-    ours.let_go(250, 0, nobody)
+    ours.let_go(250, 0, ())
     assert (released(ours), ours.sounds.size) == (["a", "b"], 200)
-    ours.let_go(250, 0, nobody)
+    ours.let_go(250, 0, ())
     assert released(ours) == ["a", "b"]
 
 
 def test_the_oldest_is_who_came_first_wherever_it_was_put() -> None:
     ours = talk(100, 100)
     ours.insert(spoken("first", 100), 0)
-    ours.let_go(200, 0, nobody)
+    ours.let_go(200, 0, ())
     assert released(ours) == ["a"]
 
 
 def test_the_newest_item_keeps_its_sound() -> None:
     ours = talk(100, 1000)
-    ours.let_go(0, 0, nobody)
+    ours.let_go(0, 0, ())
     assert (released(ours), ours.sounds.size) == (["a"], 1000)
     ours.insert(text("later"))
-    ours.let_go(0, 0, nobody)
+    ours.let_go(0, 0, ())
     assert (released(ours), ours.sounds.size) == (["a", "b"], 0)
 
 
 def test_who_needs_its_sound_keeps_it() -> None:
     ours = talk(100, 100, 100)
-    ours.let_go(100, 0, lambda id: id == "a")
+    ours.let_go(100, 0, {"a"})
     assert (released(ours), ours.sounds.size) == (["b"], 200)
 
 

@@ -166,11 +166,11 @@ def test_what_failed_may_be_asked_for_again(desk: Desk) -> None:
 
 def test_an_item_is_pending_until_its_last_part_is_known(desk: Desk) -> None:
     desk.asked(spoken(None, None))
-    assert (desk.transcripts.pending("item_1"), desk.transcripts.pending("item_2")) == (True, False)
+    assert ("item_1" in desk.transcripts.pending, "item_2" in desk.transcripts.pending) == (True, False)
     desk.transcripts.complete(SpeechTranscribed("item_1", 1, "One.", 1))
-    assert desk.transcripts.pending("item_1")
+    assert "item_1" in desk.transcripts.pending
     desk.transcripts.fail(TranscriptionBroke("item_1", 2, OOPS))
-    assert not desk.transcripts.pending("item_1")
+    assert "item_1" not in desk.transcripts.pending
 
 
 def test_only_what_was_asked_for_is_expected_and_only_once(desk: Desk) -> None:
@@ -187,7 +187,7 @@ def test_what_is_gone_is_abandoned_and_not_expected(desk: Desk) -> None:
     desk.asked(spoken(None, id="item_2"))
     desk.transcripts.forget("item_1")
     assert desk.taken() == [Abandon("item_1")]
-    assert (desk.transcripts.pending("item_1"), desk.transcripts.pending("item_2")) == (False, True)
+    assert ("item_1" in desk.transcripts.pending, "item_2" in desk.transcripts.pending) == (False, True)
 
 
 # Turns, of which something may be known when they end
@@ -212,7 +212,7 @@ def test_a_turn_whose_words_are_known_is_complete_at_once(desk: Desk) -> None:
     assert isinstance(delta, TranscriptionDelta)
     assert isinstance(completed, TranscriptionCompleted)
     assert (delta.delta, completed.transcript, words(entry, 0)) == (" world.", "Hello, world.", "Hello, world.")
-    assert not desk.transcripts.pending(TURN)
+    assert TURN not in desk.transcripts.pending
 
 
 def test_a_turn_that_is_being_heard_is_waited_for(desk: Desk) -> None:
