@@ -17,7 +17,7 @@ from realtime.runner.tasks import Tasks
 from realtime.server.idleness import Idleness
 from realtime.server.live import TRY_AGAIN_LATER, Live
 from realtime.session import inputs
-from realtime.session.effects import SERVICE_RESTART
+from realtime.session.effects import SERVICE_RESTART, STOPPING
 from realtime.session.inputs import Input
 from realtime.session.machine import GOING_AWAY
 from realtime.wire.client import ClientEvent, InputAudioBufferAppend
@@ -26,6 +26,9 @@ from realtime.wire.settings import sample_rate, sample_width
 
 GOODBYE_SECONDS = 5
 """For what is still to be written, and for the client's own goodbye. One that does not read is cut off after it."""
+
+LAST_SECONDS = 1
+"""More, for a goodbye that had waited for the store."""
 
 MAX_VALUES = 1 << 20
 """Commas in a large event. Files and texts are large and are single values; a frame of a hundred megabytes of empty lists takes a decoder
@@ -196,8 +199,17 @@ class Connection:
             async with asyncio.timeout(grace_seconds):
                 await self._live.runner.idle.wait()
         self._live.runner.post(inputs.ServerStopping())
-        try:
-            async with asyncio.timeout(GOODBYE_SECONDS):
-                await self._socket.wait_closed()
-        except TimeoutError:
+        if await self._closed(GOODBYE_SECONDS):
+            return
+        # Perhaps the store is slow: what waits for it is not said, but the goodbye is.
+        self._live.outbox.fail(SERVICE_RESTART, STOPPING)
+        if not await self._closed(LAST_SECONDS):
             self._socket.transport.abort()
+
+    async def _closed(self, seconds: float) -> bool:
+        """Does the socket close within so many?"""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._socket.wait_closed()
+                return True
+        return False

@@ -34,7 +34,7 @@ from realtime.server.portions import Portions
 from realtime.server.service import Service
 from realtime.server.sessions import NOT_FOUND, Sessions
 from realtime.server.sockets import address, url_host
-from realtime.session.effects import SERVICE_RESTART
+from realtime.session.effects import SERVICE_RESTART, STOPPING
 from realtime.wire.beta import BetaCodec
 from realtime.wire.classic import ClassicCodec
 from realtime.wire.codec import Codec, GaCodec
@@ -344,7 +344,7 @@ class Listener:
         assert socket.place is not None
         assert socket.admission is not None
         if self._health.draining:  # it was let in a moment before
-            await socket.close(SERVICE_RESTART, "server is shutting down")
+            await socket.close(SERVICE_RESTART, STOPPING)
             return
         allowance = socket.place.allowance
         try:

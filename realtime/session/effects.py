@@ -134,6 +134,9 @@ class Forgo(Struct, frozen=True, tag=True):
 SERVICE_RESTART = 1012
 """Close code of a server that stops: come back, to whoever serves then (the registry of RFC 6455, 11.7)."""
 
+STOPPING = "server is shutting down"
+"""The reason that goes with it."""
+
 
 class Close(Struct, frozen=True, tag=True):
     """Say goodbye to the client. Nothing follows it."""

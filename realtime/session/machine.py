@@ -19,7 +19,7 @@ from realtime.session.camera import Camera
 from realtime.session.conversation import Conversation, Entry
 from realtime.session.ear import Ear, Heard, TurnBegan, TurnEnded, TurnPaused
 from realtime.session.editing import Editor
-from realtime.session.effects import SERVICE_RESTART, Close, Effect, Effects
+from realtime.session.effects import SERVICE_RESTART, STOPPING, Close, Effect, Effects
 from realtime.session.ids import Ids
 from realtime.session.inputs import (
     ArgumentsGenerated,
@@ -228,7 +228,7 @@ class Session:
         self._responses.fail_all(
             server.ErrorInfo(type="server_error", code="server_stopping", message="The server stopped before the answer was whole.")
         )
-        self._close("server is shutting down", SERVICE_RESTART)
+        self._close(STOPPING, SERVICE_RESTART)
 
     def _close(self, reason: str, code: int = GOING_AWAY) -> None:
         self._effects.add(Close(code, reason))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from realtime.engines.scripted import ScriptedLlm
 from realtime.errors import StoreError
 from realtime.metrics import Metrics
 from realtime.ports import HEAD
-from realtime.server import sessions
+from realtime.server import connection, sessions
 from realtime.server.access import Access
 from realtime.server.client_secrets import ClientSecrets
 from realtime.server.keys import Key, Keys, hashed
@@ -171,6 +171,26 @@ async def test_an_answer_that_nobody_comes_back_for_ends_with_its_wait() -> None
                 await second.until("conversation.item.done")
         [answer] = [event["item"] for event in second.told if event["type"] == "conversation.item.done" and event["item"]["id"] != "mine_1"]
         assert (answer["status"], answer["content"][0]["text"]) == ("incomplete", "One, ")
+
+
+async def test_a_goodbye_does_not_wait_for_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "GOODBYE_SECONDS", 0.05)
+    store = ScriptedStore()
+    daemon = AsyncExitStack()
+    _, url = await daemon.enter_async_context(listening(store=store))
+    async with guest(url) as client:
+        await client.say("One.", "mine_1")
+        store.asked.clear()
+        store.writing.clear()
+        saying = asyncio.create_task(client.say("Two.", "mine_2"))
+        await store.asked.wait()
+        saying.cancel()
+        await asyncio.wait([saying])
+        stopping = asyncio.create_task(daemon.aclose())
+        assert await client.end() == (1012, "server is shutting down")
+        assert items(client) == ["mine_1"], "what was not stored was not acknowledged"
+        store.writing.set()
+        await stopping
 
 
 async def test_the_newer_connection_wins_and_the_older_is_told() -> None:
