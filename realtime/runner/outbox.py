@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -73,6 +73,8 @@ class Outbox:
         self._kept: deque[bytes] = deque()
         self._kept_bytes = self._aged = 0
         """`_aged`: of the frames kept, how many were there when they were last looked at."""
+        self._unkept = 0
+        """Frames that wait and are not kept: what a client is told because it has come back, which is of no use to it the next time."""
         self.goodbye: tuple[int, str] | None = None
         """Code and reason with which this side closes, once it does."""
         self._marks: deque[Mark] = deque()
@@ -117,14 +119,18 @@ class Outbox:
     def _drop(self) -> None:
         self._frames.clear()
         self._held.clear()
-        self.pending = 0
+        self.pending = self._unkept = 0
 
     def when_written(self, callback: Callable[[], None]) -> None:
         """Call back once all that was put so far has been written. Never, where the client is gone before.
 
         A frame that is just being written counts as one of them: then it is a frame too early.
         """
-        self._marks.append(Mark(len(self._frames) + sum(map(len, self._held)), callback))
+        self._marks.append(Mark(self._waiting, callback))
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._frames) + sum(map(len, self._held))
 
     async def write(self) -> None:
         """Empty the queue for ever. Raises what the socket raises when it breaks."""
@@ -132,7 +138,9 @@ class Outbox:
             while self._frames:
                 frame = self._frames.popleft()
                 self.pending -= len(frame)
-                if self._keeps:
+                if self._unkept:
+                    self._unkept -= 1
+                elif self._keeps:
                     self._keep(frame)
                 if self._latency:
                     await asyncio.sleep(self._latency)
@@ -172,14 +180,23 @@ class Outbox:
 
     def since(self, event_id: str) -> list[bytes] | None:
         """The frames after the one with that id, written or not; None where it is not known any more."""
-        frames = [*self._kept, *self._frames, *(frame for held in self._held for frame in held)]
+        waiting = [*self._frames, *(frame for held in self._held for frame in held)]
+        frames = [*self._kept, *waiting[self._unkept :]]
         for index in range(len(frames) - 1, -1, -1):
             if _identified.decode(frames[index]).event_id == event_id:
                 return frames[index + 1 :]
         return None
 
-    def attach(self, socket: Socket, cut_off: Callable[[], object] = lambda: None) -> None:
-        """Write to another socket from now on, and nothing of what was put so far."""
+    def attach(self, socket: Socket, cut_off: Callable[[], object] = lambda: None, *, missed: Sequence[bytes] | None = None) -> None:
+        """Write to another socket from now on, and nothing of what was put so far. `missed`: by `since`; it will be put again."""
+        known = 0 if missed is None else len(self._kept) + self._waiting - self._unkept - len(missed)
+        while len(self._kept) > known:
+            self._kept_bytes -= len(self._kept.pop())
+        self._aged = min(self._aged, len(self._kept))
         self._socket, self._cut_off = socket, cut_off
         self._drop()
         self._marks.clear()
+
+    def greeted(self) -> None:
+        """What waits has been said because the client has come back."""
+        self._unkept = self._waiting

@@ -98,8 +98,9 @@ class Live:
         while self.committer is not None and self.committer.storing:
             await self.committer.flush()
         missed = None if last_event_id is None else self.outbox.since(last_event_id)
-        self.outbox.attach(socket, cut_off)
+        self.outbox.attach(socket, cut_off, missed=missed)
         self.runner.post(inputs.Resumed(expires_at, whole=missed is None))
+        self.outbox.greeted()
         for frame in missed or ():
             self.outbox.put(frame)
 

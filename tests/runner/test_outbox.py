@@ -204,6 +204,40 @@ async def test_a_socket_that_comes_later_gets_nothing_of_what_was_put_before(kee
     assert (later.frames, keeping.pending) == ([frame("c")], 0)
 
 
+async def test_who_breaks_off_again_misses_each_frame_once_and_no_greeting(keeping: Outbox, socket: KeptSocket) -> None:
+    for id in "abc":
+        keeping.put(frame(id))
+    await socket.wait_for_frames(3)
+    for _ in range(3):
+        missed = keeping.since("a")
+        assert missed == [frame("b"), frame("c")]
+        later = KeptSocket()
+        keeping.attach(later, missed=missed)
+        keeping.put(frame("welcome"))
+        keeping.greeted()
+        for each in missed:
+            keeping.put(each)
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(keeping.write())
+            await later.wait_for_frames(3)
+            writer.cancel()
+        assert later.frames == [frame("welcome"), frame("b"), frame("c")]
+        assert keeping.since("welcome") is None
+    keeping.attach(KeptSocket())
+    assert keeping.since("a") is None, "who is told everything has it"
+
+
+async def test_a_greeting_that_was_not_written_is_not_missed(keeping: Outbox, socket: KeptSocket) -> None:
+    keeping.put(frame("a"))
+    await socket.wait_for_frames(1)
+    keeping.put(frame("b"))
+    keeping.attach(KeptSocket(), missed=keeping.since("a"))
+    keeping.put(frame("welcome"))
+    keeping.greeted()
+    keeping.put(frame("b"))
+    assert keeping.since("a") == [frame("b")]
+
+
 async def test_what_was_written_is_forgotten_in_time(keeping: Outbox, socket: KeptSocket) -> None:
     keeping.put(frame("a"))
     await socket.wait_for_frames(1)
