@@ -204,7 +204,11 @@ class Connection:
         # Perhaps the store is slow: what waits for it is not said, but the goodbye is.
         self._live.outbox.fail(SERVICE_RESTART, STOPPING)
         if not await self._closed(LAST_SECONDS):
-            self._socket.transport.abort()
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        """End it, whatever waits."""
+        self._socket.transport.abort()
 
     async def _closed(self, seconds: float) -> bool:
         """Does the socket close within so many?"""

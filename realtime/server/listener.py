@@ -274,6 +274,8 @@ class Listener:
         try:
             await asyncio.gather(*goodbyes, return_exceptions=True)
         finally:
+            for connection in self._connections:  # cut short, or the library would wait for a client that does not read
+                connection.cut_off()
             for server in self._servers:
                 server.close(close_connections=False)
             await self._health.stop()
