@@ -6,7 +6,8 @@
     python -m bench readme           writes bench/results/all.json into the table of bench/README.md
     python -m bench plot             draws it (extra: bench)
 
-`--save` makes the result the one that later runs are compared with. Exit status 1: a ratio has worsened by more than a quarter, and did so
+`--save` makes the result the one that later runs are compared with; `short` runs twice then, and the worse run of each figure is kept, or
+one that was lucky would have every later one fail. Exit status 1: a ratio has worsened by more than a quarter, and did so
 again when its benchmark was run a second time; or, of `all`, a budget is missed.
 """
 
@@ -39,6 +40,7 @@ from bench.figures import (
     machine,
     markdown,
     table,
+    worse,
     worsened,
     write,
 )
@@ -117,12 +119,10 @@ def run(set: str, names: list[str], effort: Effort) -> Result:
     return result
 
 
-def again(figures: list[Figure], worse: list[Figure], effort: Effort) -> list[Figure]:
-    """Run once more what has worsened; of each figure keep the run that less noise fell on."""
-    names = sorted({figure.name.split(".")[0] for figure in worse})
-    print(f"worse than before, so once more: {', '.join(names)}", file=sys.stderr)
+def again(figures: list[Figure], names: list[str], effort: Effort, which: Callable[[Figure, Figure], Figure]) -> list[Figure]:
+    """Run these once more; `which` run of a figure counts?"""
     second = {figure.name: figure for figure in run("again", names, effort).figures}
-    return [better(figure, second.get(figure.name, figure)) for figure in figures]
+    return [which(figure, second.get(figure.name, figure)) for figure in figures]
 
 
 def judged(result: Result, before: Result | None, *, budgets: bool) -> int:
@@ -134,11 +134,11 @@ def judged(result: Result, before: Result | None, *, budgets: bool) -> int:
         print(f"{name} broke down: {how}")
     missed = [figure.name for figure in result.figures if figure.met is False]
     print(f"budgets missed: {', '.join(missed) or 'none'}")
-    worse = worsened(result.figures, before, result.machine) if before else []
-    for figure in worse:
+    grown = worsened(result.figures, before, result.machine) if before else []
+    for figure in grown:
         then = before.named(figure.name) if before else None
         print(f"worsened by more than {WORSE - 1:.0%}: {figure.name}, ratio {figure.ratio:.2f}, was {then and then.ratio:.2f}")
-    return int(bool(worse or result.failed or (budgets and missed) or (NOTHING_SKIPPED and result.skipped)))
+    return int(bool(grown or result.failed or (budgets and missed) or (NOTHING_SKIPPED and result.skipped)))
 
 
 def written() -> int:
@@ -171,8 +171,13 @@ def main() -> int:
     before, begun = kept(set), time.monotonic()
     result = run(set, names, effort)
     here = result.machine
-    if before and (worse := worsened(result.figures, before, here)):
-        result.figures[:] = again(result.figures, worse, effort)
+    if options.save and set == "short":
+        print("once more: what is kept is the run of each figure that more noise fell on", file=sys.stderr)
+        result.figures[:] = again(result.figures, names, effort, worse)
+    elif before and (grown := worsened(result.figures, before, here)):
+        suspects = sorted({figure.name.split(".")[0] for figure in grown})
+        print(f"worse than before, so once more: {', '.join(suspects)}", file=sys.stderr)
+        result.figures[:] = again(result.figures, suspects, effort, better)
     status = judged(result, before, budgets=options.what == ["all"])
     print(f"{(time.monotonic() - begun) / 60:.1f} minutes; {here.cores} cores, {here.processor}; load {here.load[0]:.1f} at the start")
     if options.output:

@@ -205,6 +205,11 @@ def better(first: Figure, second: Figure) -> Figure:
     return first if first.ratio <= second.ratio else second
 
 
+def worse(first: Figure, second: Figure) -> Figure:
+    """Of two runs the one that more noise fell on."""
+    return second if better(first, second) is first else first
+
+
 def _row(figure: Figure) -> tuple[str, str, str, str, str, str]:
     return (
         figure.name,

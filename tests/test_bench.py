@@ -27,6 +27,7 @@ from bench.figures import (
     markdown,
     percentile,
     table,
+    worse,
     worsened,
     write,
 )
@@ -80,8 +81,10 @@ def test_what_depends_on_the_machine_is_compared_on_its_like(cores: int, worse: 
     assert bool(worsened([replace(bound, ratio=9.0)], result(bound), here)) is worse
 
 
-def test_of_two_runs_the_better_counts() -> None:
-    assert better(replace(RATIO, ratio=2.0), RATIO) == better(RATIO, replace(RATIO, ratio=2.0)) == RATIO
+def test_of_two_runs_the_better_counts_and_the_worse_is_kept_to_compare_with() -> None:
+    noisy = replace(RATIO, ratio=2.0)
+    assert better(noisy, RATIO) == better(RATIO, noisy) == RATIO
+    assert worse(noisy, RATIO) == worse(RATIO, noisy) == noisy
     assert better(replace(RATIO, ratio=None, value=4), replace(RATIO, ratio=None)).value == 3
 
 
@@ -93,7 +96,8 @@ def test_what_worsened_once_by_noise_is_run_again_and_forgiven(monkeypatch: pyte
 
     monkeypatch.setattr(importlib, "import_module", lambda name: Calm)
     noisy = replace(RATIO, ratio=3.0)
-    assert again([noisy], [noisy], EFFORTS["tiny"]) == [RATIO]
+    assert again([noisy], ["a"], EFFORTS["tiny"], better) == [RATIO]
+    assert again([RATIO], ["a"], EFFORTS["tiny"], worse) == [RATIO]
 
 
 @pytest.mark.parametrize(("error", "where"), [(AssertionError("it hangs"), "failed"), (Unavailable("no models"), "skipped")])
