@@ -6,11 +6,13 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import ClassVar
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from realtime import logs
 from realtime.engines.scripted import ScriptedLlm
@@ -268,3 +270,26 @@ async def test_every_piece_of_a_large_event_is_a_sign_of_life(monkeypatch: pytes
         await client.send(["{", '"type":', '"input_audio_buffer.clear"', "}"])
         await read_until(client, "input_audio_buffer.cleared")
         assert KeptIdleness.made[-1].times >= 1 + 4  # when it began, and of each piece
+
+
+async def test_a_stop_that_is_cut_short_cuts_off_everybody() -> None:
+    """The second signal: whoever does not read holds nobody up."""
+    begun = asyncio.Event()
+
+    async def begin() -> None:
+        begun.set()
+
+    daemon = AsyncExitStack()
+    listener, url = await daemon.enter_async_context(listening(ScriptedLlm([[begin, asyncio.Event().wait]]), grace_seconds=3600))
+    async with connect(url + "/v1/realtime") as client:
+        await client.send('{"type":"response.create"}')
+        await begun.wait()
+        stopping = asyncio.create_task(daemon.aclose())
+        await asyncio.sleep(0)
+        assert listener._health.draining
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        assert stopping.cancelled()
+        with pytest.raises(ConnectionClosed):
+            await read_until(client, "the end")
+        assert client.close_code == CloseCode.ABNORMAL_CLOSURE
