@@ -57,12 +57,12 @@ class Daemon:
     @property
     def cpu(self) -> float:
         """Seconds, of all threads."""
-        return _seconds(Path(f"/proc/{self.pid}/stat"))
+        return cpu_seconds(Path(f"/proc/{self.pid}/stat"))
 
     @property
     def loop_cpu(self) -> float:
         """Of the one thread that the event loop has."""
-        return _seconds(Path(f"/proc/{self.pid}/task/{self.pid}/stat"))
+        return cpu_seconds(Path(f"/proc/{self.pid}/task/{self.pid}/stat"))
 
     @property
     def memory(self) -> int:
@@ -74,8 +74,8 @@ class Daemon:
             return {name: float(value) for name, value in re.findall(r"^(\S+) (\S+)$", page.read().decode(), re.MULTILINE)}
 
 
-def _seconds(stat: Path) -> float:
-    """Of CPU time (proc(5))."""
+def cpu_seconds(stat: Path) -> float:
+    """CPU time of a process, threads that have ended among it, or of one thread: `stat` of either in /proc (proc(5))."""
     fields = stat.read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 

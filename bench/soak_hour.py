@@ -19,7 +19,6 @@ import argparse
 import asyncio
 import json
 import math
-import os
 import random
 import re
 import statistics
@@ -35,6 +34,7 @@ from time import monotonic
 import msgspec
 from msgspec import Struct
 
+from bench.capacity import cpu_seconds
 from bench.figures import RESULTS, Machine, machine, percentile
 from bench.people import Person, Tally
 from bench.processes import Server, daemon, resident_kb, started
@@ -154,10 +154,10 @@ class Gauge:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._cpu, self._at, self._began = cpu_seconds(server.pid), monotonic(), monotonic()
+        self._cpu, self._at, self._began = cpu_seconds(Path(f"/proc/{server.pid}/stat")), monotonic(), monotonic()
 
     def look(self, people: int, tally: Tally) -> Sample:
-        now, cpu, server = monotonic(), cpu_seconds(self._server.pid), self._server
+        now, cpu, server = monotonic(), cpu_seconds(Path(f"/proc/{self._server.pid}/stat")), self._server
         load, self._cpu, self._at = (cpu - self._cpu) / (now - self._at), cpu, now
         metrics, status = self._metrics(), Path(f"/proc/{server.pid}/status").read_text()
 
@@ -194,12 +194,6 @@ class Gauge:
         for task in Path(f"/proc/{self._server.pid}/task").iterdir():
             with suppress(OSError):  # the thread has ended
                 yield from map(int, (task / "children").read_text().split())
-
-
-def cpu_seconds(pid: int) -> float:
-    """Of all its threads, those that have ended among them (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_kb(pid: int) -> int:

@@ -31,6 +31,7 @@ from bench.figures import (
     worsened,
     write,
 )
+from bench.soak_hour import STEP, Sample, held, regulated, trend
 
 ROOT = Path(__file__).parent.parent
 
@@ -155,3 +156,28 @@ def test_the_readme_shows_the_committed_result() -> None:
     assert committed is not None
     shown = (ROOT / "bench" / "README.md").read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
     assert shown.strip() == markdown(committed).strip()
+
+
+# The hour of soak (bench/soak_hour.py)
+
+
+def test_growth_is_told_from_noise() -> None:
+    seconds = [10.0 * index for index in range(90)]
+    noise = [float(index * 7919 % 13) for index in range(90)]
+    flat = trend(seconds, noise, 18)
+    assert not flat.grows
+    assert flat.mean == pytest.approx(6.0, abs=0.2)
+    leak = trend(seconds, [value + second / 100 for second, value in zip(seconds, noise, strict=True)], 18)
+    assert leak.grows
+    assert leak.slope == pytest.approx(36.0, abs=4)
+
+
+def sample(people: int, load: float) -> Sample:
+    return Sample(0.0, people, people, load, 100.0, 90.0, 0.0, 50, 10, 60, None, None, None, None, 0)
+
+
+def test_people_come_until_the_load_is_what_it_shall_be() -> None:
+    assert regulated(sample(20, 0.35), 0.7) == 20 + STEP, "not all at once"
+    assert regulated(sample(20, 0.875), 0.7) == 16
+    assert regulated(sample(1, 5.0), 0.7) == 1
+    assert held([sample(30, 0.6), sample(34, 0.68)], 0.7) == 35

@@ -66,12 +66,12 @@ class Shape(Struct, frozen=True):
     """None to find it out."""
     prompt: str | None
 
-
-def shape(seconds: float, language: str | None, prompt: str | None) -> Shape | None:
-    """Of so many seconds of sound; None where the long way has to be gone."""
-    if seconds > LONGEST_SECONDS:
-        return None
-    return Shape(math.ceil(seconds / STEP_SECONDS) * STEP_SECONDS + SILENCE_SECONDS, language, prompt)
+    @staticmethod
+    def of(seconds: float, language: str | None, prompt: str | None) -> Shape | None:
+        """Of so many seconds of sound; None where the long way has to be gone."""
+        if seconds > LONGEST_SECONDS:
+            return None
+        return Shape(math.ceil(seconds / STEP_SECONDS) * STEP_SECONDS + SILENCE_SECONDS, language, prompt)
 
 
 class Heard(Struct, frozen=True):

@@ -24,7 +24,7 @@ from msgspec import Struct, field
 
 from realtime.engines.batches import Batches
 from realtime.engines.logprobs import Token, pieces, tokens_of
-from realtime.engines.short_window import Heard, Shape, ShortWindow, shape
+from realtime.engines.short_window import Heard, Shape, ShortWindow
 from realtime.errors import EngineError
 from realtime.ports import EAR_RATE, Float32, Transcript
 
@@ -110,7 +110,7 @@ class WhisperStt:
             raise
 
     async def _short_or_long(self, utterance: Utterance, *, wait: bool) -> Transcript:
-        short, heard = shape(utterance.seconds, utterance.language, utterance.prompt), None
+        short, heard = Shape.of(utterance.seconds, utterance.language, utterance.prompt), None
         if short is not None:
             heard = await self._batches.run(utterance, short, wait=wait)
         if heard is None:

@@ -6,9 +6,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-Speculation = Literal["off", "transcribe", "respond"]
-"""What is begun while the silence that will end a turn still lasts: nothing; its transcript; its answer, too."""
-
 
 class Abilities(Struct, frozen=True, kw_only=True):
     """What this server can do for a session."""
@@ -29,8 +26,8 @@ class Abilities(Struct, frozen=True, kw_only=True):
     """The model is shown pictures; one that sees nothing is told in words that there are some."""
     judges: bool = False
     """There is a model that hears whether a turn is over; else its words must tell."""
-    speculation: Speculation = "off"
-    """REALTIME_SPECULATION"""
+    speculation: Literal["off", "transcribe", "respond"] = "off"
+    """What is begun while the silence that will end a turn still lasts: nothing; its transcript; its answer, too."""
     interruption_ms: int = 96
     """Speech that it takes to interrupt: a cough or a door must not silence an answer."""
     session_seconds: float = 3600

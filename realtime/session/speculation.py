@@ -9,6 +9,8 @@ is sent, stored or called. Of its text the first clause is spoken at once, for t
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from realtime.ports import LlmRequest, TokenUsage
 from realtime.session.clauses import ClauseCutter
 from realtime.session.effects import Effect, Effects, Forgo, Generate, Speak
@@ -51,13 +53,14 @@ class Speculation:
         self.request = request
         self._effects = effects
         self._cutter = ClauseCutter()
-        self.asked: list[Effect] = [Generate(id, request, terms.format if terms.native else None)]
+        generate = Generate(id, request, terms.format if terms.native else None)
+        self.asked: list[Effect] = [generate]
         """What the response need not ask for any more."""
         self.held: list[ResponseOutcome] = []
         """In the order in which it came."""
         self._size = 0
         self._broke = False
-        effects.add(Generate(id, request, terms.format if terms.native else None, speculative=True))
+        effects.add(replace(generate, speculative=True))
 
     def hold(self, outcome: ResponseOutcome) -> bool:
         """Keep what came; False where that is too much, or a failure: the answer is asked for again when the turn is over."""

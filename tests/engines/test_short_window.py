@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from faster_whisper import WhisperModel
 
-from realtime.engines.short_window import LONGEST_SECONDS, TOKENS_A_SECOND, Heard, ShortWindow, _believed, _end, _repeats, shape
+from realtime.engines.short_window import LONGEST_SECONDS, TOKENS_A_SECOND, Heard, Shape, ShortWindow, _believed, _end, _repeats
 from realtime.ports import Float32
 from tests.rigs.noises import coloured
 from tests.rigs.recordings import RATE, recordings, spread, word_error_rate
@@ -34,7 +34,7 @@ def base() -> ShortWindow:
 
 
 def hear(ears: ShortWindow, audio: Float32, *, language: str | None = "en", wanted: bool = True) -> Heard | None:
-    found = shape(len(audio) / RATE, language, None)
+    found = Shape.of(len(audio) / RATE, language, None)
     assert found is not None
     [heard] = ears.hear([audio], found, lambda: wanted)
     return heard
@@ -71,12 +71,12 @@ def test_a_language_that_is_not_clear_is_left_to_the_long_way(base: ShortWindow,
 
 
 def test_the_window_is_a_multiple_of_five_seconds_and_one_of_silence() -> None:
-    windows = [shape(seconds, "en", None) for seconds in (0.1, 5.0, 5.01, LONGEST_SECONDS)]
+    windows = [Shape.of(seconds, "en", None) for seconds in (0.1, 5.0, 5.01, LONGEST_SECONDS)]
     assert [window and window.seconds for window in windows] == [6, 6, 11, 21]
 
 
 def test_what_is_long_goes_the_long_way() -> None:
-    assert shape(LONGEST_SECONDS + 0.01, "en", None) is None
+    assert Shape.of(LONGEST_SECONDS + 0.01, "en", None) is None
 
 
 def test_noise_is_left_to_the_long_way(tiny: ShortWindow) -> None:
@@ -89,7 +89,7 @@ def test_who_is_not_waited_for_does_not_decode(tiny: ShortWindow) -> None:
 
 def test_several_are_heard_at_once_and_each_as_by_itself(tiny: ShortWindow) -> None:
     prompts = [prompt for prompt in recordings() if 2 < prompt.seconds < 5][:7]
-    together = shape(5.0, "en", None)
+    together = Shape.of(5.0, "en", None)
     assert together is not None
     noise = coloured(2.0, 0.0, 1) * np.float32(0.01)
     alone = [hear(tiny, prompt.audio) for prompt in prompts]
@@ -108,7 +108,7 @@ def test_of_several_each_may_speak_its_own_language(base: ShortWindow, monkeypat
     ears = SimpleNamespace(encode=model.model.encode, generate=model.model.generate, is_multilingual=True, detect_language=lambda _: found)
     double = {name: getattr(model, name) for name in ("feature_extractor", "hf_tokenizer", "get_prompt", "max_length")}
     monkeypatch.setattr(base, "_model", SimpleNamespace(model=ears, **double))
-    together = shape(5.0, None, None)
+    together = Shape.of(5.0, None, None)
     assert together is not None
     english, japanese, unsure = base.hear([prompt.audio for prompt in prompts], together, lambda: True)
     assert (english and english.text) == (alone[0] and alone[0].text)
