@@ -193,6 +193,10 @@ class Connection:
     def _whole(self, first: str, rest: bytearray) -> ClientEvent:
         return self._live.codec.decode(memoryview(b"".join((first.encode(), rest))))
 
+    def dismiss(self) -> None:
+        """Say goodbye at once, whatever runs."""
+        self._tasks.start("farewell", self.finish(0.0))
+
     async def finish(self, grace_seconds: float) -> None:
         """Let running responses end, for so long at the most; then say goodbye."""
         with contextlib.suppress(TimeoutError):

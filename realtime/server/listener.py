@@ -273,9 +273,11 @@ class Listener:
         goodbyes = (connection.finish(self._grace_seconds) for connection in self._connections)
         try:
             await asyncio.gather(*goodbyes, return_exceptions=True)
-        finally:
-            for connection in self._connections:  # cut short, or the library would wait for a client that does not read
+        except asyncio.CancelledError:
+            for connection in self._connections:  # or the library would wait for those that do not read
                 connection.cut_off()
+            raise
+        finally:
             for server in self._servers:
                 server.close(close_connections=False)
             await self._health.stop()
@@ -363,6 +365,8 @@ class Listener:
         connection = Connection(socket, live, live.allowance, self._service.idle_seconds)
         live.client = connection
         self._connections.add(connection)
+        if self._health.draining:  # it waited for the store, and everybody else is told already
+            connection.dismiss()
         try:
             await connection.run()
         finally:

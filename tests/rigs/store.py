@@ -27,6 +27,11 @@ class ScriptedStore:
         self.writing.set()
         self.asked = asyncio.Event()
         """Set once somebody writes."""
+        self.reading = asyncio.Event()
+        """Cleared: whoever claims a session waits."""
+        self.reading.set()
+        self.claimed = asyncio.Event()
+        """Set once somebody does."""
 
     async def open(self) -> None: ...
 
@@ -59,6 +64,8 @@ class ScriptedStore:
         return None if records is None else Stored(self.epochs[session_id], dict(records))
 
     async def claim(self, session_id: str) -> Stored | None:
+        self.claimed.set()
+        await self.reading.wait()
         if session_id in self.epochs:
             self.epochs[session_id] += 1
         return await self.read(session_id)

@@ -193,6 +193,26 @@ async def test_a_goodbye_does_not_wait_for_a_store_that_does_not_answer(monkeypa
         await stopping
 
 
+async def test_who_waits_for_the_store_while_the_server_stops_gets_a_goodbye() -> None:
+    store = ScriptedStore()
+    daemon = AsyncExitStack()
+    listener, url = await daemon.enter_async_context(listening(store=store))
+    async with guest(url) as first:
+        await first.say("One.", "mine_1")
+    await ends(listener)
+    store.reading.clear()
+    store.claimed.clear()
+    async with connect(f"{url}/v1/realtime?session_id={first.session_id}") as socket:
+        await store.claimed.wait()
+        stopping = asyncio.create_task(daemon.aclose())
+        await asyncio.sleep(0)
+        store.reading.set()
+        second = Guest(socket)
+        assert await second.end() == (1012, "server is shutting down")
+        assert second.types[0] == "session.created"
+        await stopping
+
+
 async def test_the_newer_connection_wins_and_the_older_is_told() -> None:
     store = ScriptedStore()
     async with listening(store=store, resume_seconds=60) as (_, url), guest(url) as first:

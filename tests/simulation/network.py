@@ -7,6 +7,7 @@ half-closes, aborts. What the kernel does is done here as TCP promises it; what 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections import Counter, deque
 from collections.abc import Callable
@@ -69,6 +70,10 @@ class Pipe(asyncio.Transport):
         self.closed = False
         self.silent = False
         """The cable is cut: nothing comes, and nobody says so."""
+
+    def pace(self, latency: float) -> float:
+        """Bytes a second that get through at the most."""
+        return self._window / (2 * latency) if latency else math.inf
 
     # What a protocol calls
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 PATIENCE = 400.0
 """Seconds: every deadline of the daemon's put together is shorter."""
 
+PACE = 16_000
+"""Bytes a second. Behind what waits for who reads less, a ping is not answered in time, and a goodbye not heard within five seconds."""
+
 PATHS = {"ga": "/v1/realtime?model=m", "beta": "/v1/realtime?model=m", "classic": "/ws/realtime?x=y"}
 
 LOUD = base64.b64encode(b"\x00\x40" * 2400).decode()
@@ -252,7 +255,8 @@ class Person:
         if not done and not line.injured:
             self.world.failed(f"{self.name}: waits for {line.running or probe} for {PATIENCE:g} s")
         if line.over:
-            if line.close_code is None and line.status == 101 and not line.injured:
+            hurried = line.pipe.pace(self.world.slowest) >= PACE
+            if line.close_code is None and line.status == 101 and hurried and not line.injured:
                 self.world.failed(f"{self.name}: the connection ended without a reason")
             return
         line.say_goodbye()

@@ -73,6 +73,8 @@ class World:
         store = MemoryStore(keep_seconds=10**9, max_bytes=0, clock=self.loop.time)
         self.disk = Disk(store, Random(dice.random()), self.faults) if dice.random() < 0.85 else None
         self.mishaps = dice.sample(MISHAPS, dice.choice((0, 1, 2, 3, len(MISHAPS))))
+        self.slowest = 0.0
+        """Seconds of latency that there have been at the most."""
         self.daemons: dict[str, Daemon] = {}
         self.ended: list[Daemon] = []
         self.people = [Person(self, f"p{number}", Random(dice.random())) for number in range(dice.choice((1, 1, 2, 3)))]
@@ -181,6 +183,7 @@ class World:
 
     async def _network(self, dice: Random) -> None:
         self.loop.network.latency = dice.choice((0.0, 0.02, 0.5))
+        self.slowest = max(self.slowest, self.loop.network.latency)
         self.loop.network.fragments = dice.random() < 0.5
 
     def _line(self, dice: Random) -> Any:
