@@ -305,10 +305,16 @@ class World:
                 self.failed(f"{person.name}: the settings v{promises.version} were acknowledged, and {said!r} is stored")
 
 
+NOWHERE = asyncio.new_event_loop()
+"""What code that is collected finds instead of a loop: one that takes nothing, or it would be kept there for ever."""
+NOWHERE.close()
+
+
 def play(seed: int) -> Outcome:
     """Run one seed."""
     assert process.get() is None
     gc.disable()  # for good: whatever is collected runs code, and when must not depend on the seeds before
+    asyncio.set_event_loop(NOWHERE)
     with patch.object(sys, "unraisablehook", lambda _: None), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of coroutines that nobody awaits any more
         world = World(seed)
