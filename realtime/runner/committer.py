@@ -80,6 +80,11 @@ class Committer:
         """Wait until all is stored, or lost."""
         await self._tasks.finish()
 
+    async def close(self) -> None:
+        """The same, after which nobody is told anything."""
+        await self.flush()
+        self._lost = _nobody
+
     async def _run(self) -> None:
         while self._holds and not self._over:
             change, holds = self._waiting, self._holds
@@ -119,3 +124,7 @@ class Committer:
             self.epoch = 1
         else:
             await self._store.commit(self._session_id, self.epoch, change)
+
+
+def _nobody(_: StoreError) -> None:
+    """Whose session is over, and let go of."""

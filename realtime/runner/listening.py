@@ -104,6 +104,7 @@ class Listening:
         self._closed = True
         self._detection.withdraw(self)
         self._caught_up.set()
+        self._scored = self._broke = _nobody
 
     def _ask(self) -> None:
         """Ask for a job, if there is something for one."""
@@ -134,3 +135,7 @@ class Listening:
         else:
             self._scored(epoch, outcome)
         self._ask()
+
+
+def _nobody(_: int, __: object) -> None:
+    """Whose session is over, and let go of."""

@@ -205,7 +205,7 @@ class Runner:
             self._timer.cancel()
         await self._performer.close()
         if self._committer is not None:
-            await self._committer.flush()
+            await self._committer.close()
         self.idle.set()
         self._room.set()
 

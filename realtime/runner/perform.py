@@ -146,6 +146,7 @@ class Performer:
         """Stop every job and wait until it has stopped."""
         self.listening.close()
         await self._tasks.close()
+        self._post = _nowhere
 
     # Jobs
 
@@ -261,6 +262,10 @@ class Performer:
     def _deaf(self, epoch: int, error: Exception) -> None:
         log.error("The detector failed", exc_info=error)
         self._post(inputs.DetectionFailed(epoch, error_info(error)))
+
+
+def _nowhere(_: Happening) -> None:
+    """Whose session is over. It is let go of with its sound, which the garbage collector would only do later."""
 
 
 def _not_transcribed(effect: Transcribe, error: ErrorInfo) -> Happening:

@@ -11,7 +11,7 @@ from websockets.frames import CloseCode
 
 from realtime.errors import ClientError
 from realtime.runner.allowance import Allowance
-from realtime.runner.loop import OUR_FAULT
+from realtime.runner.loop import OUR_FAULT, Runner
 from realtime.runner.outbox import TOO_SLOW
 from realtime.runner.tasks import Tasks
 from realtime.server.idleness import Idleness
@@ -57,7 +57,7 @@ class Connection:
         self._live = live
         self._allowance = allowance
         self._clock = asyncio.get_running_loop().time
-        self._idleness = Idleness(idle_seconds, busy=self._busy, ended=lambda: live.outbox.close(GOING_AWAY, IDLE))
+        self._idleness = Idleness(idle_seconds, busy=lambda: _waits_for_us(live.runner), ended=lambda: live.outbox.close(GOING_AWAY, IDLE))
         self._writer: asyncio.Task[None] | None = None
         self._superseded = False
         self._tasks = Tasks()
@@ -68,7 +68,9 @@ class Connection:
             async with asyncio.TaskGroup() as group:
                 self._writer = group.create_task(self._live.outbox.write())
                 self._idleness.start()
-                await self._read()
+                # Here and not around the group: an exception of a group holds its own frame, and with it the session.
+                with contextlib.suppress(ConnectionClosed):
+                    await self._read()
                 self._writer.cancel()
         except* ConnectionClosed:
             pass
@@ -146,10 +148,6 @@ class Connection:
             if runner.behind:
                 await runner.catch_up()
 
-    def _busy(self) -> bool:
-        """Is the client waiting for us, so that it need not send anything, or can't?"""
-        return self._live.runner.busy or self._live.runner.behind
-
     async def _allowed(self) -> ClientEvent:
         """The next event that may be obeyed. Raises `ClientError`, and `ConnectionClosed` when no more come."""
         limited = self._allowance.limits_events
@@ -221,3 +219,8 @@ class Connection:
                 await self._socket.wait_closed()
                 return True
         return False
+
+
+def _waits_for_us(runner: Runner) -> bool:
+    """Need the client not send anything, or can't it?"""
+    return runner.busy or runner.behind

@@ -5,6 +5,7 @@ create --(words or tools pending)--> waits --(known)--> asks --(outcomes)--> set
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
@@ -108,7 +109,8 @@ class Responses:
         self._next: Wanted | None = None
         """Begins when the conversation's running response has ended."""
         self.approvals = Approvals(conversation, effects, ids)
-        self.servers = ToolServers(conversation, effects, ids, self.heard)
+        responses: Responses = weakref.proxy(self)  # in a circle, a conversation would be kept until the garbage collector comes
+        self.servers = ToolServers(conversation, effects, ids, lambda item_id: responses.heard(item_id))
         self.spoken = False
         """The model's voice has been heard: it can't change any more."""
         self._confessed = False

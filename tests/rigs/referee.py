@@ -135,6 +135,7 @@ class Referee:
         if any(isinstance(event, server.InputAudioBufferSpeechStarted) for event in events) and self._interrupting:
             assert answering.isdisjoint(self.running), "who speaks interrupts"
         self._settled(input)
+        self.closed = self.closed or isinstance(input, inputs.ClientLeft)  # who has left is not obeyed any more
 
     @property
     def calling(self) -> bool:

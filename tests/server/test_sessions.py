@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from realtime.engines.scripted import ScriptedLlm
+from realtime.engines.scripted import ScriptedLlm, ScriptedTts
 from realtime.errors import StoreError
 from realtime.metrics import Metrics
 from realtime.ports import HEAD
@@ -302,6 +304,22 @@ async def test_a_session_that_can_not_be_stored_is_not_announced() -> None:
         first = Guest(socket)
         assert await first.end() == (1013, "the session could not be stored")
         assert first.told == []
+
+
+@pytest.mark.parametrize("store", [None, ScriptedStore()])
+async def test_a_session_that_is_over_is_let_go_of_without_the_garbage_collector(store: ScriptedStore | None) -> None:
+    gc.disable()
+    try:
+        async with listening(ScriptedLlm(["Hello there."]), store=store, tts=ScriptedTts()) as (listener, url), guest(url) as first:
+            await first.say("Hello", "mine_1")
+            await first.socket.send('{"type":"response.create"}')
+            await first.until("response.done")
+            live = listener._sessions._lives[first.session_id]
+            kept = [weakref.ref(live), weakref.ref(live.runner._session), weakref.ref(live.outbox)]
+            del live
+        assert [ref() for ref in kept] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 async def test_a_deleted_session_ends() -> None:

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from realtime.session.clauses import FIRST_CLAUSE, LATER_CLAUSE, MAX_CLAUSE, ClauseCutter
+from realtime.session.clauses import FIRST_CLAUSE, LATER_CLAUSE, MAX_CLAUSE, MAX_FIRST_CLAUSE, ClauseCutter
 
 
 def pieces(*deltas: str) -> list[str]:
@@ -103,8 +103,9 @@ def test_there_are_many_pauses(pause: str) -> None:
 def test_a_very_long_clause_is_cut_at_its_last_space() -> None:
     clauses = cut("word " * 200)
     assert " ".join(clauses) == ("word " * 200).strip()
+    assert MAX_FIRST_CLAUSE - len("word ") <= len(clauses[0]) <= MAX_FIRST_CLAUSE, "somebody waits for the first"
     assert max(map(len, clauses)) <= MAX_CLAUSE
-    assert min(map(len, clauses[:-1])) >= MAX_CLAUSE - len("word ") - 1
+    assert min(map(len, clauses[1:-1])) >= MAX_CLAUSE - len("word ") - 1
 
 
 @pytest.mark.parametrize("end", [". ", ", ", "。", "，"])
@@ -113,12 +114,14 @@ def test_a_page_that_comes_at_once_is_cut_even_if_it_ends_well(end: str) -> None
 
 
 def test_a_very_long_word_is_cut_anywhere() -> None:
-    assert [len(clause) for clause in cut("x" * (2 * MAX_CLAUSE + 7))] == [MAX_CLAUSE, MAX_CLAUSE, 7]
+    assert [len(clause) for clause in cut("x" * (MAX_FIRST_CLAUSE + MAX_CLAUSE + 7))] == [MAX_FIRST_CLAUSE, MAX_CLAUSE, 7]
 
 
 def test_a_clause_of_the_greatest_length_is_left_whole() -> None:
-    assert whole("x" * MAX_CLAUSE) == []
-    assert whole("x" * (MAX_CLAUSE + 1)) == ["x" * MAX_CLAUSE]
+    assert whole("x" * MAX_FIRST_CLAUSE) == []
+    assert whole("x" * (MAX_FIRST_CLAUSE + 1)) == ["x" * MAX_FIRST_CLAUSE]
+    assert whole("Well. " + "x" * (MAX_CLAUSE - 1)) == ["Well."]
+    assert whole("Well. " + "x" * (MAX_CLAUSE + 1)) == ["Well.", "x" * (MAX_CLAUSE - 1)]
 
 
 def test_a_desert_of_white_space_is_no_clause() -> None:

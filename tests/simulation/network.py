@@ -142,7 +142,8 @@ class Pipe(asyncio.Transport):
     # What a kernel does
 
     def _send(self) -> None:
-        while self._buffer and self._in_flight < self._window and not self.closed:
+        # A quarter of the window at least, or all there is: a byte once sent alone would make room for one for ever (RFC 9293, 3.8.6.2.1).
+        while (least := min(len(self._buffer), self._window // 4)) and self._window - self._in_flight >= least and not self.closed:
             size = min(len(self._buffer), self._window - self._in_flight, self._network.piece())
             piece = bytes(self._buffer[:size])
             del self._buffer[:size]
