@@ -123,7 +123,7 @@ class App:
             videos=config.enable_video_processing,
             sees=engines.llm.sees,
             judges=engines.judge is not None,
-            speculation=config.speculation,
+            speculation=config.speculates,
             interruption_ms=config.interruption_ms,
             session_seconds=config.session_seconds,
             context_tokens=config.context_tokens,

@@ -12,7 +12,7 @@ import argparse
 import os
 from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from msgspec import NODEFAULT, Struct, field, structs
@@ -143,7 +143,7 @@ class Config(Struct, frozen=True, kw_only=True):
     tts: TtsChoice = "auto"
     vad: VadChoice = "auto"
     turn_model: TurnChoice = "auto"
-    speculation: SpeculationChoice = "off"
+    speculation: SpeculationChoice = "auto"
     native_audio: NativeAudio = "none"
     """What the chat endpoint does by itself; use `hears` and `speaks`."""
     whisper_model: str = "base"
@@ -256,6 +256,13 @@ class Config(Struct, frozen=True, kw_only=True):
         if self.stt != "auto":
             return self.stt
         return "endpoint" if self.stt_base_url is not None else "local"
+
+    @property
+    def speculates(self) -> Literal["off", "transcribe", "respond"]:
+        """The choice, with `auto` settled. An endpoint may want money for what is thrown away; the embedded ear leaves it out when busy."""
+        if self.speculation != "auto":
+            return self.speculation
+        return "transcribe" if self.stt_engine == "local" else "off"
 
     @property
     def tts_engine(self) -> TtsChoice:

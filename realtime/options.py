@@ -82,7 +82,7 @@ SttChoice = Literal["auto", "endpoint", "local", "scripted"]
 TtsChoice = Literal["auto", "endpoint", "local", "piper", "scripted", "none"]
 VadChoice = Literal["auto", "silero", "scripted"]
 TurnChoice = Literal["auto", "smart-turn", "words"]
-SpeculationChoice = Literal["off", "transcribe", "respond"]
+SpeculationChoice = Literal["auto", "off", "transcribe", "respond"]
 NativeAudio = Literal["none", "input", "output", "both"]
 StoreChoice = Literal["sqlite", "redis", "memory", "none"]
 
@@ -221,7 +221,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "REALTIME_SPECULATION",
             "--speculation",
             one_of(*get_args(SpeculationChoice)),
-            "what is begun before a turn is over: its transcript, or its answer, too",
+            "what is begun before a turn is over: its transcript, or its answer, too; auto: transcribe with the embedded ear, else off",
         ),
         Setting("whisper_model", "WHISPER_MODEL", "--whisper-model", WHISPER, "speech model: a name, a folder or a hub id"),
         Setting("cache_dir", "REALTIME_CACHE_DIR", "--cache-dir", FOLDER, "fetched models; default: realtime-daemon in the user's cache"),

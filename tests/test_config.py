@@ -259,6 +259,20 @@ def test_only_an_address_for_speech_is_sent_what_people_say(config: Config, stt:
     assert (config.stt_engine, config.tts_engine) == (stt, tts)
 
 
+@pytest.mark.parametrize(
+    ("given", "speculates"),
+    [
+        ({}, "transcribe"),
+        ({"stt_base_url": "http://ear/v1"}, "off"),
+        ({"stt": "scripted"}, "off"),
+        ({"speculation": "off"}, "off"),
+        ({"stt_base_url": "http://ear/v1", "speculation": "respond"}, "respond"),
+    ],
+)
+def test_only_the_embedded_ear_writes_down_by_default_what_may_go_on(given: dict[str, str], speculates: str) -> None:
+    assert load(given).speculates == speculates
+
+
 @pytest.mark.parametrize("name", ["stt", "tts"])
 def test_a_speech_endpoint_can_be_chosen_where_one_is_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     upper = name.upper()

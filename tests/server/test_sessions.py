@@ -315,7 +315,7 @@ async def test_a_session_that_is_over_is_let_go_of_without_the_garbage_collector
             await first.socket.send('{"type":"response.create"}')
             await first.until("response.done")
             live = listener._sessions._lives[first.session_id]
-            kept = [weakref.ref(live), weakref.ref(live.runner._session), weakref.ref(live.outbox)]
+            kept: list[weakref.ref[object]] = [weakref.ref(live), weakref.ref(live.runner._session), weakref.ref(live.outbox)]
             del live
         assert [ref() for ref in kept] == [None, None, None]
     finally:
