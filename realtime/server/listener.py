@@ -12,7 +12,7 @@ from functools import partial
 from http import HTTPStatus
 from ssl import SSLContext
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -88,8 +88,7 @@ class Socket(ServerConnection):
         self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._gathering = Gathering(transport, self.loop)
+        self._gathering = Gathering(cast(asyncio.Transport, transport), self.loop)  # uvloop's is none by its class
         super().connection_made(self._gathering)  # type: ignore[arg-type]  # it is used as one
         self.recv_messages.resume = self._resume_reading
 
