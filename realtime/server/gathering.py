@@ -22,6 +22,7 @@ class Gathering:
         self._waiting: list[bytes] = []
         self._size = 0
         self._written = 0
+        self._peer = transport.get_extra_info("peername")
 
     @property
     def gone(self) -> int:
@@ -58,6 +59,10 @@ class Gathering:
     def abort(self) -> None:
         self._waiting, self._size = [], 0
         self._transport.abort()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Of who is gone, too, the address is known: uvloop would raise."""
+        return self._peer if name == "peername" else self._transport.get_extra_info(name, default)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

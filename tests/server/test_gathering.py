@@ -26,6 +26,11 @@ class Kept:
     def abort(self) -> None:
         self.done.append("abort")
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if "abort" in self.done:  # as uvloop's
+            raise AttributeError("'NoneType' object has no attribute 'getpeername'")
+        return {"peername": ("10.0.0.9", 5000), "sockname": ("10.0.0.1", 80)}.get(name, default)
+
     def get_write_buffer_size(self) -> int:
         return 100
 
@@ -82,3 +87,10 @@ async def test_what_has_gone_is_what_neither_end_holds(ours: Gathering) -> None:
     assert ours.gone == -100, "of 400 that wait the transport had 100 before"
     ours.flush()
     assert ours.gone == 200
+
+
+async def test_the_address_of_who_is_gone_is_known(kept: Kept, ours: Gathering) -> None:
+    assert ours.get_extra_info("sockname") == ("10.0.0.1", 80)
+    assert ours.get_extra_info("nothing", 7) == 7
+    ours.abort()
+    assert ours.get_extra_info("peername") == ("10.0.0.9", 5000)
