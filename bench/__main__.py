@@ -48,6 +48,7 @@ from bench.figures import (
 EVERY = (
     "core",
     "text_delta",
+    "growth",
     "audio_ingest",
     "memory",
     "cold_start",

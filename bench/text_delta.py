@@ -31,6 +31,8 @@ PACE_SECONDS = 0.0005
 
 WORD = " word"
 
+JSON = {"Content-Type": "application/json"}
+
 
 # The endpoint
 
@@ -98,15 +100,15 @@ async def floor(url: str) -> None:
     async with aiohttp.ClientSession() as http:
 
         async def handle(socket: ServerConnection) -> None:
-            question = ""
+            messages: list[dict[str, str]] = []
             async for frame in socket:
                 event = json.loads(frame)
                 if event["type"] == "conversation.item.create":
-                    question = event["item"]["content"][0]["text"]
+                    messages.append({"role": "user", "content": event["item"]["content"][0]["text"]})
                 if event["type"] != "response.create":
                     continue
-                body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": question}]}
-                async with http.post(f"{url}/chat/completions", json=body) as reply:
+                body, said = encode({"model": "m", "stream": True, "messages": messages}), []
+                async with http.post(f"{url}/chat/completions", data=body, headers=JSON) as reply:
                     rest = b""
                     async for data in reply.content.iter_any():
                         *lines, rest = (rest + data).split(b"\n\n")
@@ -115,7 +117,9 @@ async def floor(url: str) -> None:
                                 break
                             text = decode(line[6:]).choices[0].delta.content
                             if text:
+                                said.append(text)
                                 await socket.send(encode(TextDelta("event_1", "resp_1", "item_1", 0, 0, text)), text=True)
+                messages.append({"role": "assistant", "content": "".join(said)})
                 await socket.send('{"type":"response.done","response":{"status":"completed"}}')
 
         async with serve(handle, "127.0.0.1", 0, compression=None) as server:
