@@ -89,20 +89,24 @@ class Live:
         self.meter.open()
         self.runner.post(input)
 
-    async def take_back(self, socket: Socket, cut_off: Callable[[], object], expires_at: int, last_event_id: str | None) -> None:
-        """Its client is here again: on with it, after what was missed. Whoever had it until now has it no longer."""
+    async def take_back(self, socket: Socket, cut_off: Callable[[], object], expires_at: int, last_event_id: str | None) -> bool:
+        """Its client is here again: on with it, after what was missed. Whoever had it until now has it no longer. False where it has ended
+        meanwhile, for another process has it, or it can't be stored."""
         self.step_aside()
         if self._wait is not None:
             self._wait.cancel()
             self._wait = None
         while self.committer is not None and self.committer.storing:
             await self.committer.flush()
+        if not self.goes_on:
+            return False
         missed = None if last_event_id is None else self.outbox.since(last_event_id)
         self.outbox.attach(socket, cut_off, missed=missed)
         self.runner.post(inputs.Resumed(expires_at, whole=missed is None))
         self.outbox.greeted()
         for frame in missed or ():
             self.outbox.put(frame)
+        return True
 
     def wait(self, seconds: float, then: Callable[[], None]) -> None:
         """Go on without a client for so long."""

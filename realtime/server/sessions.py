@@ -114,9 +114,9 @@ class Sessions:
             if live.goes_on and live.dialect == dialect:
                 self._waiting.discard(wanted)
                 live.allowance.renew(allowance)
-                await live.take_back(socket, _cut_off(socket), self._expires_at(), http.last_event_id(request))
-                self._service.metrics.store.resumed.labels("memory").inc()
-                return live
+                if await live.take_back(socket, _cut_off(socket), self._expires_at(), http.last_event_id(request)):
+                    self._service.metrics.store.resumed.labels("memory").inc()
+                    return live
             live.step_aside()
             await self._end(live, "resumed", None)
         return await self._read(wanted, socket, request, admission, allowance)

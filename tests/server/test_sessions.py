@@ -251,6 +251,30 @@ async def test_an_older_process_that_has_not_noticed_can_not_write() -> None:
         await second.say("Two.", "mine_2")
 
 
+async def test_who_comes_back_while_another_process_takes_the_session_gets_it_from_there() -> None:
+    store = ScriptedStore()
+    async with listening(store=store, resume_seconds=60) as (_, url), guest(url) as first:
+        await first.say("Hello", "mine_1")
+        store.writing.clear()
+        store.asked.clear()
+        item = {"type": "message", "role": "user", "id": "mine_2", "content": [{"type": "input_text", "text": "Lost"}]}
+        await first.socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
+        await store.asked.wait()
+        await store.claim(first.session_id)
+
+        async def come_back() -> Guest:
+            query = f"?session_id={first.session_id}&last_event_id={first.told[-1]['event_id']}"
+            async with guest(url, query) as second:
+                await second.say("Again", "mine_3")
+                return second
+
+        coming = asyncio.create_task(come_back())
+        assert (await first.end())[0] == 4001
+        store.writing.set()
+        second = await coming
+        assert (second.types[0], items(second)) == ("session.created", ["mine_1", "mine_3"]), "what was not stored was never acknowledged"
+
+
 async def test_another_dialect_is_told_the_same_conversation() -> None:
     store = ScriptedStore()
     async with listening(store=store, resume_seconds=60) as (_, url), guest(url) as first:
