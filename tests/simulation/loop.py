@@ -80,6 +80,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._now = 1000.0
         self._dice = dice
         self.steps = 0
+        self.longest = MAX_SECONDS
         self.failures: list[dict[str, Any]] = []
         """What reached the exception handler."""
         self.network = Network(self, dice)
@@ -102,8 +103,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if timeout is None:
             raise Stuck("everybody waits for somebody else")
         self._now += timeout
-        if self._now > MAX_SECONDS:
-            raise Stuck(f"{MAX_SECONDS:g} seconds, and no end")
+        if self._now > self.longest:
+            raise Stuck(f"{self.longest:g} seconds, and no end")
 
     def late(self, seconds: float) -> None:
         """The machine slept, or something held the loop."""

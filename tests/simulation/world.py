@@ -9,6 +9,7 @@ import logging
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -61,6 +62,9 @@ class Outcome(Struct):
 
 class World:
     """Of one seed."""
+
+    pauses: tuple[float, ...] = (0.3, 1.0, 4.0)
+    """Seconds from one mishap to the next, one of them for all of it."""
 
     def __init__(self, seed: int) -> None:
         self.dice = dice = Random(seed)
@@ -148,6 +152,7 @@ class World:
         self._calm = True
         await weather
         await self._rest()
+        await self._stop()
         self._judge()
 
     def _start(self, host: str) -> None:
@@ -161,7 +166,7 @@ class World:
         for mishap in LASTING:
             if mishap in self.mishaps and dice.random() < 0.7:
                 await getattr(self, f"_{mishap}")(dice)
-        pause = dice.choice((0.3, 1.0, 4.0))
+        pause = dice.choice(self.pauses)
         while self.mishaps and not self._calm and self.loop.time() < self._until:
             await asyncio.sleep(dice.expovariate(1 / pause))
             mishap = dice.choice(self.mishaps)
@@ -270,6 +275,8 @@ class World:
         for daemon in self.daemons.values():
             for left in daemon.at_rest():
                 self.failed(left)
+
+    async def _stop(self) -> None:
         for daemon in self.daemons.values():
             await self._stopped(daemon)
         await asyncio.sleep(5)
@@ -310,14 +317,14 @@ NOWHERE = asyncio.new_event_loop()
 NOWHERE.close()
 
 
-def play(seed: int) -> Outcome:
+def play(seed: int, create: Callable[[int], World] = World) -> Outcome:
     """Run one seed."""
     assert process.get() is None
     gc.disable()  # for good: whatever is collected runs code, and when must not depend on the seeds before
     asyncio.set_event_loop(NOWHERE)
     with patch.object(sys, "unraisablehook", lambda _: None), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of coroutines that nobody awaits any more
-        world = World(seed)
+        world = create(seed)
         outcome = world.run()
         logging.disable()
         # Nothing of it shall run in the next: what was killed tidies up when it is collected, and nobody listens.
