@@ -11,7 +11,7 @@ from websockets.frames import CloseCode
 
 from realtime.errors import ClientError
 from realtime.runner.allowance import Allowance
-from realtime.runner.loop import OUR_FAULT, Runner
+from realtime.runner.loop import OUR_FAULT
 from realtime.runner.outbox import TOO_SLOW
 from realtime.runner.tasks import Tasks
 from realtime.server.idleness import Idleness
@@ -57,7 +57,11 @@ class Connection:
         self._live = live
         self._allowance = allowance
         self._clock = asyncio.get_running_loop().time
-        self._idleness = Idleness(idle_seconds, busy=lambda: _waits_for_us(live.runner), ended=lambda: live.outbox.close(GOING_AWAY, IDLE))
+        self._idleness = Idleness(
+            idle_seconds,
+            busy=lambda: live.runner.busy or live.runner.behind,  # it need not send anything, or can't
+            ended=lambda: live.outbox.close(GOING_AWAY, IDLE),
+        )
         self._writer: asyncio.Task[None] | None = None
         self._superseded = False
         self._tasks = Tasks()
@@ -219,8 +223,3 @@ class Connection:
                 await self._socket.wait_closed()
                 return True
         return False
-
-
-def _waits_for_us(runner: Runner) -> bool:
-    """Need the client not send anything, or can't it?"""
-    return runner.busy or runner.behind
