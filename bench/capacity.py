@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 SCRIPTED = ("--llm", "scripted", "--stt", "scripted", "--tts", "scripted", "--turn-model", "words")
 
@@ -44,6 +44,9 @@ LAG_SECONDS = 0.025
 
 BEHIND_SECONDS = 1.0
 """That the detector may be behind."""
+
+KNOCKS = 10
+"""Who come while others talk."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -156,6 +159,19 @@ async def listen(socket: ClientConnection) -> None:
             pass
 
 
+async def knocked(server: Daemon) -> int:
+    """How many of `KNOCKS` are not let in, for the server has too much to do (503)?"""
+    refused = 0
+    for _ in range(KNOCKS):
+        try:
+            await leave([await enter(server.url)])
+        except InvalidStatus as error:
+            if error.response.status_code != 503:
+                raise
+            refused += 1
+    return refused
+
+
 async def voices(server: Daemon, frames: list[str], count: int, seconds: float) -> bool:
     """Are so many served in time?"""
     sockets = [await enter(server.url) for _ in range(count)]
@@ -167,6 +183,7 @@ async def voices(server: Daemon, frames: list[str], count: int, seconds: float) 
     before, began, spent, held = server.metrics(), loop.time(), server.cpu, server.loop_cpu
     await asyncio.sleep(seconds)
     after, took, spent, held = server.metrics(), loop.time() - began, server.cpu - spent, server.loop_cpu - held
+    refused = await knocked(server)
     until.set()
     await leave(sockets)
     await asyncio.gather(*tasks)
@@ -181,7 +198,7 @@ async def voices(server: Daemon, frames: list[str], count: int, seconds: float) 
         f"voice  {count:4} talk: {spent / took:.2f} cores, {spent / took / count * 1000:.1f} ms of CPU a second each, "
         f"the loop's thread {held / took / count * 1000:.1f}; "
         f"{heard:.1f} s of sound a second, {turns:.0f} turns; {late:.1%} of timers later than {LAG_SECONDS * 1000:.0f} ms, "
-        f"detector {behind:.2f} s behind",
+        f"detector {behind:.2f} s behind; {refused} of {KNOCKS} newcomers are refused",
         flush=True,
     )
     return late < 0.5 and behind < BEHIND_SECONDS and heard > 0.95 * count
