@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,3 +126,12 @@ def test_ruff_looks_for_the_same() -> None:
     assert "S" in lint["select"]
     assert not {"S102", "S301", "S307", "S602", "S604", "S605"} & set(lint["ignore"])
     assert all(pattern.startswith(("tests/", "bench/")) for pattern, rules in lint["per-file-ignores"].items() if "S" in rules)
+
+
+def test_a_model_that_is_used_tells_nobody(tmp_path: Path) -> None:
+    """onnxruntime's telemetry keeps what it will send in the user's cache, or says there why it can't."""
+    code = "from realtime.engines.silero import SileroVad; from numpy import zeros; SileroVad().open().score(zeros(5120, 'f4'))"
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | home
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, timeout=60)
+    assert list(tmp_path.rglob("*")) == []
