@@ -8,7 +8,8 @@ threads). They leave, so that it is seen at rest; as many come again and are hel
 Every 10 s: memory, descriptors, threads, tasks.
 
 - memory: its slope is no more than two standard errors above nothing. Points are means of three minutes, for what is near in time is alike
-- descriptors, threads, tasks: the same, and when all have left they are no more than what they were at rest before
+- descriptors, tasks: the same, and when all have left they are no more than what they were at rest before
+- threads: never more than the pools may have
 
 The exit status is 1 if one of them grows, or a turn was lost. The machine is shared with the clients and the stub.
 """
@@ -19,6 +20,7 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import random
 import re
 import statistics
@@ -58,8 +60,8 @@ STEP = 6
 RESUME_SECONDS = 10
 """That the daemon waits for whoever broke off."""
 
-REST_SECONDS = 40.0
-"""Until it is at rest: after those seconds, what connections to endpoints are kept for (15 s), and a margin."""
+REST_SECONDS = 75.0
+"""Until it is at rest: connections to endpoints are kept for 30 s, and looked at every 30, and a margin."""
 
 STORE_MB = 256
 """So that the store is full, and lets the oldest go, before anything is judged."""
@@ -254,6 +256,12 @@ class Verdict(Struct, frozen=True):
     passed: bool
 
 
+def pools(cores: int) -> int:
+    """Threads that a daemon may have: the loop's and the store's, asyncio's own pool (cores + 4), conversions and readers of files (cores
+    each), and a timer for each file that is read. Pools grow when one more is wanted while all work, which may be after an hour."""
+    return 2 + (cores + 4) + 3 * cores
+
+
 def judged(before: Sample, samples: Sequence[Sample], after: Sample, total: Tally) -> tuple[dict[str, Trend], list[Verdict]]:
     """By the last three quarters."""
     late = judged_part(samples)
@@ -261,11 +269,13 @@ def judged(before: Sample, samples: Sequence[Sample], after: Sample, total: Tall
     seconds, names = [sample.seconds for sample in late], ("rss_mb", "pss_mb", "files", "threads", "tasks", "sessions", "load")
     trends = {name: trend(seconds, [float(getattr(sample, name)) for sample in late], block) for name in names}
     verdicts = []
-    for name in ("rss_mb", "pss_mb", "files", "threads", "tasks"):
+    for name in ("rss_mb", "pss_mb", "files", "tasks"):
         line = trends[name]
         says = f"{line.slope:+.2f} an hour, standard error {line.error:.2f}, mean {line.mean:.1f}"
         verdicts.append(Verdict(f"{name} within noise", says, not line.grows))
-    for name in ("files", "threads", "tasks", "sessions"):
+    most, bound = max(sample.threads for sample in samples), pools(os.cpu_count() or 1)
+    verdicts.append(Verdict("threads within the pools", f"{most} at the most, {bound} may be", most <= bound))
+    for name in ("files", "tasks", "sessions"):
         first, last = getattr(before, name), getattr(after, name)
         verdicts.append(Verdict(f"{name} at rest", f"{first} before, {last} after", last <= first))
     lost = {code: count for code, count in total.errors.items() if count}
