@@ -64,6 +64,7 @@ TRANSLATES_ALL = {
 STARTS_TASKS = {"runner/tasks.py": "keeps a reference to every task and sees its end"}
 READS_ENVIRONMENT = {
     "config.py": "owns the settings",
+    "engines/__init__.py": "switches a library's telemetry off, which must be done before it is loaded",
     "engines/downloads.py": "hands the environment on to pip, so that the person's own index settings hold",
     "engines/media_reader.py": "hands on what Python needs to start, and nothing else",
 }
