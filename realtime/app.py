@@ -178,7 +178,7 @@ class App:
                             _say(listening(where, given=bool(self._sockets)))
                             if "://" in where:
                                 _say(f"  {'in a browser':13} {where.replace('ws', 'http', 1)}/")
-                    _spare_collector()
+                    gc.freeze()  # what is here now stays: full rounds of the collector, in which everybody waits, need not look through it
                     manager.ready(f"listening on {', '.join(listener.addresses)}")
                     await stop.wait()
                     if not supervisor.worker:
@@ -438,12 +438,6 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         import uvloop
 
         uvloop.run(main)
-
-
-def _spare_collector() -> None:
-    """What is here now stays: the garbage collector need not look through it in each of its full rounds, in which everybody waits."""
-    gc.collect()
-    gc.freeze()
 
 
 def _days(seconds: int) -> str:
